@@ -1,7 +1,0 @@
-namespace AccelerateSharp.Core.Tests;
-
-public class SmokeTests
-{
-    [Fact]
-    public void It_builds() => Assert.True(true);
-}

@@ -1,0 +1,43 @@
+using System.Globalization;
+using AccelerateSharp.Launch;
+using AccelerateSharp.Rendezvous;
+using AccelerateSharp.RendezvousWorker;
+
+// Meets the others of its job as a worker does, then waits for what the test does to it; each step is a line of output.
+var worker = WorkerEnvironment.Read();
+var patience = TimeSpan.FromSeconds(30);
+using var store = RendezvousStore.Connect(worker, patience);
+store.Join(worker.Rank);
+store.WaitForAll("start", worker.Rank, worker.WorldSize, patience);
+Console.WriteLine("ready " + Environment.ProcessId.ToString(CultureInfo.InvariantCulture));
+switch (args.FirstOrDefault())
+{
+    case "until-peer-lost":
+        store.PeerLost.WaitHandle.WaitOne(patience);
+        Console.WriteLine("lost " + store.PeerLostReason);
+        return 3;
+    case "return":
+        return 0;
+    case "return-without-dispose":
+        Environment.Exit(0);
+        return 0;
+    case "until-key":
+        store.Wait(args[1], patience);
+        return 0;
+    // Rank 1 breaks; the others notice.
+    case "break" when worker.Rank == 1:
+        throw new InvalidDataException("rank 1 breaks here");
+    case "break":
+        store.PeerLost.WaitHandle.WaitOne(patience);
+        throw new PeerFailureException(store.PeerLostReason!);
+    // Rank 0 is the first to end, but only because rank 1 broke: it knows before rank 1 has ended.
+    case "break-late" when worker.Rank == 1:
+        store.PeerLost.WaitHandle.WaitOne(patience);
+        await Console.Error.WriteLineAsync("rank 1 broke");
+        Environment.Exit(9);
+        return 9;
+    case "break-late":
+        throw new PeerFailureException("rank 1 does not answer");
+    default:
+        throw new ArgumentException("which scenario?");
+}
