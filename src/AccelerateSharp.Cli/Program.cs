@@ -1,1 +1,3 @@
-Console.WriteLine("accelerate");
+using AccelerateSharp.Cli;
+
+return CommandLine.Run(args);

@@ -1,0 +1,30 @@
+using System.CommandLine;
+using System.CommandLine.Help;
+using AccelerateSharp.Cli.Commands;
+
+namespace AccelerateSharp.Cli;
+
+/// <summary>The <c>accelerate</c> command line.</summary>
+internal static class CommandLine
+{
+    public static int Run(IReadOnlyList<string> arguments)
+    {
+        var root = new RootCommand("Runs a training program on one or many processes, devices and machines.") { LaunchCommand.Create() };
+        root.SetAction(parsed =>
+        {
+            new HelpAction().Invoke(parsed);
+            return 1;
+        });
+        // An argument such as @file belongs to the program that is launched.
+        var parsed = root.Parse(arguments, new ParserConfiguration { ResponseFileTokenReplacer = null, EnablePosixBundling = false });
+        try
+        {
+            return parsed.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false });
+        }
+        catch (UserErrorException e)
+        {
+            Console.Error.WriteLine("accelerate: " + e.Message);
+            return 1;
+        }
+    }
+}

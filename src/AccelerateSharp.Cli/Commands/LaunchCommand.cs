@@ -1,0 +1,51 @@
+using System.CommandLine;
+using AccelerateSharp.Cli.Launch;
+
+namespace AccelerateSharp.Cli.Commands;
+
+/// <summary><c>accelerate launch</c>.</summary>
+internal static class LaunchCommand
+{
+    public static Command Create()
+    {
+        var processes = OptionNames.Create<int?>("--num_processes", "Number of processes, over all machines. Default: one for each GPU, or one.");
+        var cpu = OptionNames.Create<bool>("--cpu", "Run on the CPU, whatever GPUs there are.");
+        var machines = OptionNames.Create<int>("--num_machines", "Number of machines. The command is to be run on each of them.");
+        machines.DefaultValueFactory = _ => 1;
+        var machineRank = OptionNames.Create<int>("--machine_rank", "Rank of this machine, from 0.");
+        machineRank.DefaultValueFactory = _ => 0;
+        var address = OptionNames.Create<string?>("--main_process_ip", "Address of the machine of rank 0.");
+        var port = OptionNames.Create<int?>("--main_process_port", "Port of rank 0; 0 for any that is free. Default: 29500.");
+        var precision = OptionNames.Create<string?>("--mixed_precision", "Precision of the computation: no, fp16, bf16 or fp8.");
+        precision.AcceptOnlyFromAmong("no", "fp16", "bf16", "fp8");
+        var debug = OptionNames.Create<bool>("--debug", "Check the shapes of each collective operation between the processes.");
+        var grace = OptionNames.Create<double>("--grace_period", "Seconds that workers have to end by themselves before they are killed.");
+        grace.DefaultValueFactory = _ => 10;
+        var program = new Argument<string[]>("target")
+        {
+            HelpName = "TARGET [args...]",
+            Description = "A .cs file, a project, a .dll or any executable, and its arguments.",
+            Arity = ArgumentArity.OneOrMore,
+            CaptureRemainingTokens = true,
+        };
+        var command = new Command("launch", "Builds a program once and starts it as many times as there are processes.")
+        {
+            processes, cpu, machines, machineRank, address, port, precision, debug, grace, program,
+        };
+        command.SetAction(parsed => Launcher.Run(new LaunchOptions
+        {
+            ProcessCount = parsed.GetValue(processes),
+            Cpu = parsed.GetValue(cpu),
+            MachineCount = parsed.GetValue(machines),
+            MachineRank = parsed.GetValue(machineRank),
+            MainProcessAddress = parsed.GetValue(address),
+            MainProcessPort = parsed.GetValue(port),
+            MixedPrecision = parsed.GetValue(precision),
+            Debug = parsed.GetValue(debug),
+            GracePeriod = TimeSpan.FromSeconds(Math.Clamp(parsed.GetValue(grace), 0, 86400)),
+            Target = parsed.GetRequiredValue(program)[0],
+            Arguments = parsed.GetRequiredValue(program)[1..],
+        }));
+        return command;
+    }
+}

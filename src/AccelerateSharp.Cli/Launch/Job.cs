@@ -1,0 +1,127 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using AccelerateSharp.Launch;
+
+namespace AccelerateSharp.Cli.Launch;
+
+/// <summary>The workers of this machine, from their start until none is left; finds out which one failed first.</summary>
+/// <param name="screen">Where everything is printed.</param>
+/// <param name="events">What happens.</param>
+/// <param name="signal">Sends a signal to all workers.</param>
+/// <param name="failure">What a dead worker has left in the store, or null.</param>
+/// <param name="grace">How long workers that were asked to end may take, before they are killed.</param>
+/// <param name="terminalSignals">Whether the terminal sends Ctrl-C to the workers as well, so that it needs not be passed on.</param>
+internal sealed class Job(
+    Screen screen, BlockingCollection<LaunchEvent> events, Action<int> signal, Func<int, FailureReport?> failure, TimeSpan grace, bool terminalSignals)
+{
+    /// <summary>How long after a worker that only suffered from another's failure that other one may take to end by itself.</summary>
+    private static readonly TimeSpan _causePatience = TimeSpan.FromSeconds(3);
+
+    private readonly Stopwatch _clock = Stopwatch.StartNew();
+    private readonly List<Failure> _failures = [];
+    private int _interruptedBy;
+    private bool _isStopping;
+    private TimeSpan? _deadline;
+
+    /// <summary>Stays with the workers until the last one has ended, and says how the job ended.</summary>
+    /// <returns>The exit code of the launcher.</returns>
+    public int Supervise(IReadOnlyCollection<Worker> workers)
+    {
+        var running = workers.ToHashSet();
+        var status = default(ExitStatus);
+        while (running.Count > 0)
+        {
+            switch (Next())
+            {
+                case null when _isStopping:
+                    signal(Posix.SigKill);
+                    _deadline = null;
+                    break;
+                case null:
+                    Stop(Posix.SigTerm);
+                    break;
+                case LaunchEvent.Exited exited:
+                    running.Remove(exited.Worker);
+                    if (!exited.Status.Succeeded)
+                    {
+                        if (status.Succeeded) status = exited.Status;
+                        Failed(exited, running.Count);
+                    }
+                    break;
+                case LaunchEvent.Signalled signalled:
+                    Interrupted(signalled.Signal);
+                    break;
+                case LaunchEvent.OutputClosed when !_isStopping:
+                    _interruptedBy = Posix.SigPipe;
+                    Stop(Posix.SigTerm);
+                    break;
+            }
+        }
+        foreach (var worker in workers) worker.Drain(TimeSpan.FromSeconds(1));
+        if (Cause() is { } cause && _interruptedBy == 0)
+        {
+            Explain(cause, workers.Count);
+            return cause.Status.Code;
+        }
+        return _interruptedBy == 0 || status.Succeeded ? status.Code : 128 + _interruptedBy;
+    }
+
+    private LaunchEvent? Next()
+    {
+        var left = _deadline is { } deadline ? deadline - _clock.Elapsed : Timeout.InfiniteTimeSpan;
+        if (_deadline is not null && left < TimeSpan.Zero) left = TimeSpan.Zero;
+        return events.TryTake(out var next, left) ? next : null;
+    }
+
+    private void Failed(LaunchEvent.Exited exited, int stillRunning)
+    {
+        if (_isStopping || _interruptedBy != 0) return; // We ended it ourselves.
+        var report = failure(exited.Worker.Rank);
+        _failures.Add(new Failure(exited.Worker, exited.Status, report, _clock.Elapsed));
+        if (stillRunning == 0) return;
+        // One that reports a lost peer is not the cause: the one that it lost is ending, and is given the time to tell why.
+        if (report is { IsConsequence: true }) _deadline ??= _clock.Elapsed + _causePatience;
+        else Stop(Posix.SigTerm);
+    }
+
+    private void Interrupted(int number)
+    {
+        if (_interruptedBy != 0)
+        {
+            signal(Posix.SigKill);
+            return;
+        }
+        _interruptedBy = number;
+        if (number == Posix.SigInt)
+        {
+            // A program may want to save its state on Ctrl-C, for as long as the user likes: a second one ends it.
+            if (!terminalSignals) signal(Posix.SigInt);
+        }
+        else
+        {
+            Stop(Posix.SigTerm);
+        }
+    }
+
+    private void Stop(int number)
+    {
+        _isStopping = true;
+        _deadline = _clock.Elapsed + grace;
+        signal(number);
+    }
+
+    private Failure? Cause() => _failures.FirstOrDefault(failed => failed.Report is not { IsConsequence: true }) ?? _failures.FirstOrDefault();
+
+    private void Explain(Failure cause, int workerCount)
+    {
+        var others = workerCount > 1 ? ", and the others were stopped" : "";
+        screen.Say($"accelerate: rank {cause.Worker.Rank} failed with {cause.Status} after {cause.At.TotalSeconds:0.0} s{others}.");
+        if (cause.Report is { } report) screen.Say("accelerate: its error: " + report.Message);
+        var tail = cause.Worker.ErrorTail;
+        if (tail.Count == 0) return;
+        screen.Say($"accelerate: its last {tail.Count} line(s) of standard error:");
+        foreach (var line in tail) screen.Say("    " + line);
+    }
+
+    private sealed record Failure(Worker Worker, ExitStatus Status, FailureReport? Report, TimeSpan At);
+}

@@ -1,0 +1,58 @@
+using System.Diagnostics;
+using System.Text.Json;
+
+namespace AccelerateSharp.Cli.Launch;
+
+/// <summary>Builds a project or a single-file program once, in the Release configuration, and finds what was built.</summary>
+internal static class ProgramBuilder
+{
+    public static string Build(string dotnet, string project, CancellationToken cancellationToken)
+    {
+        var start = new ProcessStartInfo(
+            dotnet, ["build", project, "-c", "Release", "-t:Build", "-getProperty:TargetPath", "-getProperty:OutputType", "-getProperty:TargetFrameworks"])
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        // Build nodes that stay behind would be processes that this launch leaves running.
+        start.Environment["MSBUILDDISABLENODEREUSE"] = "1";
+        start.Environment["DOTNET_NOLOGO"] = "1";
+        using var build = Process.Start(start)!;
+        build.StandardInput.Close();
+        using var giveUp = cancellationToken.Register(() => build.Kill(entireProcessTree: true));
+        var errors = build.StandardError.ReadToEndAsync(CancellationToken.None);
+        var output = build.StandardOutput.ReadToEnd();
+        build.WaitForExit();
+        if (cancellationToken.IsCancellationRequested) return project;
+        if (build.ExitCode != 0)
+        {
+            Console.Error.Write(output);
+            Console.Error.Write(errors.GetAwaiter().GetResult());
+            throw new UserErrorException($"'{project}' does not build (exit code {build.ExitCode}); nothing was started.");
+        }
+        using var answer = Parse(output, project);
+        var properties = answer.RootElement.GetProperty("Properties");
+        var assembly = properties.GetProperty("TargetPath").GetString();
+        if (string.IsNullOrEmpty(assembly))
+            throw new UserErrorException(
+                $"'{project}' builds for several frameworks ({properties.GetProperty("TargetFrameworks").GetString()}). Launch the .dll of one of them.");
+        if (properties.GetProperty("OutputType").GetString() is not ("Exe" or "WinExe"))
+            throw new UserErrorException($"'{project}' is a library, not a program. Set its OutputType to Exe.");
+        return assembly;
+    }
+
+    private static JsonDocument Parse(string output, string project)
+    {
+        // A build may print lines of its own before the answer.
+        var start = output.IndexOf('{', StringComparison.Ordinal);
+        try
+        {
+            return JsonDocument.Parse(start < 0 ? "" : output[start..]);
+        }
+        catch (JsonException)
+        {
+            throw new UserErrorException($"'{project}' was built, but the build did not tell where the program is. It said:\n{output}");
+        }
+    }
+}

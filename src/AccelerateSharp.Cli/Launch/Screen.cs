@@ -1,0 +1,82 @@
+using System.Globalization;
+using System.Text;
+
+namespace AccelerateSharp.Cli.Launch;
+
+/// <summary>Our standard output and standard error, shared by all workers: whole lines only, each with the rank it comes from.</summary>
+/// <remarks>
+/// A line that a worker keeps rewriting (a progress bar) is shown in place on a terminal, below what is printed; elsewhere it is
+/// shown as it is when it ends.
+/// </remarks>
+internal sealed class Screen
+{
+    private static readonly byte[] _erase = "\r\e[K"u8.ToArray();
+    private static readonly int[] _colours = [36, 33, 32, 35, 34, 96, 93, 92];
+
+    private readonly Lock _gate = new();
+    private readonly bool _isTerminal = !Console.IsOutputRedirected && !Console.IsErrorRedirected;
+    private readonly bool _hasColour = string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR"));
+    private byte[]? _progress;
+    private int _progressRank;
+
+    /// <summary>Prints a line of a worker.</summary>
+    public void Line(int rank, bool isError, ReadOnlySpan<byte> line)
+    {
+        lock (_gate)
+        {
+            EraseProgress();
+            if (_progressRank == rank) _progress = null;
+            Posix.WriteAll(isError ? Posix.StandardError : Posix.StandardOutput, [.. Prefix(rank), .. line, (byte)'\n']);
+            ShowProgress();
+        }
+    }
+
+    /// <summary>Shows the present state of a line that a worker rewrites.</summary>
+    public void Progress(int rank, ReadOnlySpan<byte> line)
+    {
+        if (!_isTerminal) return;
+        lock (_gate)
+        {
+            EraseProgress();
+            _progress = [.. Prefix(rank), .. line];
+            _progressRank = rank;
+            ShowProgress();
+        }
+    }
+
+    /// <summary>Prints a line of the launcher itself.</summary>
+    public void Say(string text)
+    {
+        lock (_gate)
+        {
+            EraseProgress();
+            _progress = null;
+            try
+            {
+                Posix.WriteAll(Posix.StandardError, Encoding.UTF8.GetBytes(text + "\n"));
+            }
+            catch (IOException)
+            {
+                // Nobody reads it; the exit code tells the rest.
+            }
+        }
+    }
+
+    private byte[] Prefix(int rank)
+    {
+        var name = string.Create(CultureInfo.InvariantCulture, $"[rank {rank}] ");
+        return Encoding.ASCII.GetBytes(_isTerminal && _hasColour
+            ? string.Create(CultureInfo.InvariantCulture, $"\e[{_colours[rank % _colours.Length]}m{name}\e[0m")
+            : name);
+    }
+
+    private void EraseProgress()
+    {
+        if (_progress is not null) Posix.WriteAll(Posix.StandardError, _erase);
+    }
+
+    private void ShowProgress()
+    {
+        if (_progress is not null) Posix.WriteAll(Posix.StandardError, _progress);
+    }
+}

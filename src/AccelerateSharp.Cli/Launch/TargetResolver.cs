@@ -1,0 +1,56 @@
+using System.Runtime.InteropServices;
+
+namespace AccelerateSharp.Cli.Launch;
+
+/// <summary>Turns what the user named into something that can be started, building it where needed.</summary>
+internal static class TargetResolver
+{
+    private const UnixFileMode AnyExecute = UnixFileMode.UserExecute | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute;
+
+    /// <summary>A <c>.cs</c> file, a project or its folder, a <c>.dll</c>, an executable file, or the name of a program on the PATH.</summary>
+    public static Target Resolve(string target, IReadOnlyList<string> arguments, CancellationToken cancellationToken)
+    {
+        if (Directory.Exists(target)) return Managed(ProgramBuilder.Build(DotnetHost(), ProjectIn(target), cancellationToken), arguments);
+        if (!File.Exists(target))
+        {
+            return !target.Contains(Path.DirectorySeparatorChar, StringComparison.Ordinal) && OnPath(target) is { } program
+                ? new Target(program, arguments)
+                : throw new UserErrorException($"There is no file, project folder or program '{target}'. The target comes first, then its arguments.");
+        }
+        var path = Path.GetFullPath(target);
+        return Path.GetExtension(path).ToLowerInvariant() switch
+        {
+            ".cs" or ".csproj" or ".fsproj" or ".vbproj" => Managed(ProgramBuilder.Build(DotnetHost(), path, cancellationToken), arguments),
+            ".dll" => Managed(path, arguments),
+            _ when IsExecutable(path) => new Target(path, arguments),
+            _ => throw new UserErrorException(
+                $"'{target}' is neither a .cs file, a project, a .dll nor an executable. If it is a script, make it executable (chmod +x), or launch its interpreter with it as argument."),
+        };
+    }
+
+    private static Target Managed(string assembly, IReadOnlyList<string> arguments)
+    {
+        if (!File.Exists(Path.ChangeExtension(assembly, ".runtimeconfig.json")))
+            throw new UserErrorException($"'{assembly}' is a library, not a program: it has no .runtimeconfig.json beside it. Launch a project whose OutputType is Exe.");
+        return new Target(DotnetHost(), [assembly, .. arguments]);
+    }
+
+    private static string ProjectIn(string folder)
+    {
+        var projects = Directory.GetFiles(folder, "*.*proj");
+        return projects.Length == 1 ? Path.GetFullPath(projects[0]) : throw new UserErrorException(
+            projects.Length == 0 ? $"The folder '{folder}' holds no project." : $"The folder '{folder}' holds {projects.Length} projects. Name one of them.");
+    }
+
+    private static string DotnetHost() =>
+        Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") is { Length: > 0 } host && File.Exists(host) ? host
+        : OnPath("dotnet")
+        ?? throw new UserErrorException("There is no `dotnet` on the PATH. Install the .NET SDK, or put it on the PATH.");
+
+    public static string? OnPath(string program) =>
+        (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries)
+            .Select(folder => Path.Combine(folder, program)).FirstOrDefault(path => File.Exists(path) && IsExecutable(path));
+
+    private static bool IsExecutable(string path) =>
+        RuntimeInformation.IsOSPlatform(OSPlatform.Windows) || (File.GetUnixFileMode(path) & AnyExecute) != 0;
+}

@@ -1,0 +1,16 @@
+using System.CommandLine;
+
+namespace AccelerateSharp.Cli;
+
+/// <summary>Options that may be spelled with <c>_</c> or with <c>-</c>.</summary>
+internal static class OptionNames
+{
+    /// <summary>An option from its underscore spelling, for instance <c>--num_processes</c>.</summary>
+    public static Option<T> Create<T>(string name, string description)
+    {
+        var dashed = "--" + name[2..].Replace('_', '-');
+        return dashed == name
+            ? new Option<T>(name) { Description = description }
+            : new Option<T>(name, dashed) { Description = description };
+    }
+}

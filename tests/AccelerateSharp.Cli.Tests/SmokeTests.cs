@@ -1,7 +1,0 @@
-namespace AccelerateSharp.Cli.Tests;
-
-public class SmokeTests
-{
-    [Fact]
-    public void It_builds() => Assert.True(true);
-}
