@@ -1,0 +1,2 @@
+#define ASG_KERNELS avx2
+#include "reduce_kernels.inc"

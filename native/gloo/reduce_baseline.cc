@@ -1,0 +1,2 @@
+#define ASG_KERNELS baseline
+#include "reduce_kernels.inc"

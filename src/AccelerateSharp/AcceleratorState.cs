@@ -1,0 +1,63 @@
+using AccelerateSharp.Launch;
+using TorchSharp;
+
+namespace AccelerateSharp;
+
+/// <summary>The topology of the job and the settings that it trains with.</summary>
+public sealed class AcceleratorState
+{
+    internal AcceleratorState(bool cpu, InitProcessGroupKwargs? processGroup, DistributedDataParallelKwargs distributedDataParallel)
+    {
+        PartialState = new PartialState(cpu, processGroup);
+        DistributedDataParallel = distributedDataParallel;
+        RefuseMixedPrecision();
+    }
+
+    /// <summary>The topology alone.</summary>
+    public PartialState PartialState { get; }
+
+    /// <summary>How gradients are grouped and averaged.</summary>
+    public DistributedDataParallelKwargs DistributedDataParallel { get; }
+
+    /// <inheritdoc cref="PartialState.DistributedType"/>
+    public DistributedType DistributedType => PartialState.DistributedType;
+
+    /// <inheritdoc cref="PartialState.ProcessGroup"/>
+    public ProcessGroup? ProcessGroup => PartialState.ProcessGroup;
+
+    /// <inheritdoc cref="PartialState.NumProcesses"/>
+    public int NumProcesses => PartialState.NumProcesses;
+
+    /// <inheritdoc cref="PartialState.ProcessIndex"/>
+    public int ProcessIndex => PartialState.ProcessIndex;
+
+    /// <inheritdoc cref="PartialState.LocalProcessIndex"/>
+    public int LocalProcessIndex => PartialState.LocalProcessIndex;
+
+    /// <inheritdoc cref="PartialState.IsMainProcess"/>
+    public bool IsMainProcess => PartialState.IsMainProcess;
+
+    /// <inheritdoc cref="PartialState.IsLocalMainProcess"/>
+    public bool IsLocalMainProcess => PartialState.IsLocalMainProcess;
+
+    /// <inheritdoc cref="PartialState.IsLastProcess"/>
+    public bool IsLastProcess => PartialState.IsLastProcess;
+
+    /// <inheritdoc cref="PartialState.Device"/>
+    public torch.Device Device => PartialState.Device;
+
+    /// <inheritdoc cref="PartialState.UseDistributed"/>
+    public bool UseDistributed => PartialState.UseDistributed;
+
+    /// <inheritdoc/>
+    public override string ToString() => PartialState.ToString();
+
+    /// <summary>Training in another precision than was asked for would be a silent mistake.</summary>
+    private void RefuseMixedPrecision()
+    {
+        var precision = new EnvironmentReader().Text(EnvironmentVariables.MixedPrecision);
+        if (precision is null || precision.Equals("no", StringComparison.OrdinalIgnoreCase)) return;
+        throw new NotSupportedException(
+            $"Rank {ProcessIndex}: ACCELERATE_MIXED_PRECISION is '{precision}', but this version computes in the precision of the weights. Set it to 'no' (accelerate launch --mixed_precision no).");
+    }
+}

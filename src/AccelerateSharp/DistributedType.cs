@@ -1,0 +1,14 @@
+namespace AccelerateSharp;
+
+/// <summary>How the processes of this job share the work.</summary>
+public enum DistributedType
+{
+    /// <summary>One process.</summary>
+    No,
+
+    /// <summary>Several processes on CPUs, which talk through Gloo.</summary>
+    MultiCpu,
+
+    /// <summary>One process for each GPU, which talk through NCCL.</summary>
+    MultiGpu,
+}
