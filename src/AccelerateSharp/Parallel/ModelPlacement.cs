@@ -1,6 +1,8 @@
 using System.Security.Cryptography;
 using System.Text;
 using AccelerateSharp.Internal.Interop;
+using TorchSharp;
+using TorchSharp.Modules;
 using static TorchSharp.torch;
 using Module = TorchSharp.torch.nn.Module;
 
@@ -25,6 +27,22 @@ internal static class ModelPlacement
             if (tensor.device_type == device.type && (tensor.device_index == device.index || device.index < 0)) continue;
             using var moved = tensor.detach().to(device);
             TensorStorage.SetData(tensor, moved);
+        }
+
+        if (device.type == DeviceType.CUDA) FlattenRecurrent(model);
+    }
+
+    /// <summary>cuDNN wants the weights of a recurrent layer in one piece of memory, and would otherwise copy them at every call.</summary>
+    private static void FlattenRecurrent(Module model)
+    {
+        foreach (var module in model.modules())
+        {
+            switch (module)
+            {
+                case LSTM lstm: lstm.flatten_parameters(); break;
+                case GRU gru: gru.flatten_parameters(); break;
+                case RNN rnn: rnn.flatten_parameters(); break;
+            }
         }
     }
 
