@@ -10,7 +10,7 @@ public class DistributedException : Exception
     {
     }
 
-    /// <summary>The global rank of the process that reports the failure; -1 where it is not known.</summary>
+    /// <summary>The global rank of the process that throws this, also where it heard of the failure from another one; -1 where it is not known.</summary>
     public int Rank { get; init; } = -1;
 
     /// <summary>The operation that failed, for instance <c>all-reduce</c>; null outside of one.</summary>

@@ -15,13 +15,19 @@ internal sealed record FailureRecord(
 
     public byte[] ToBytes() => JsonSerializer.SerializeToUtf8Bytes(this, FailureRecordContext.Default.FailureRecord);
 
-    public DistributedException ToException() => Type switch
+    /// <summary>The same failure on a rank that heard of it.</summary>
+    /// <param name="rank">The global rank that throws it.</param>
+    public DistributedException ToException(int rank)
     {
-        nameof(CollectiveMismatchException) => new CollectiveMismatchException(Message) { Rank = Rank, Collective = Collective, SequenceNumber = SequenceNumber, Shapes = Shapes, MissingRanks = MissingRanks },
-        nameof(PeerLostException) => new PeerLostException(Message) { Rank = Rank, Collective = Collective, SequenceNumber = SequenceNumber, Shapes = Shapes, MissingRanks = MissingRanks },
-        nameof(CollectiveTimeoutException) => new CollectiveTimeoutException(Message) { Rank = Rank, Collective = Collective, SequenceNumber = SequenceNumber, Shapes = Shapes, MissingRanks = MissingRanks },
-        _ => new DistributedException(Message) { Rank = Rank, Collective = Collective, SequenceNumber = SequenceNumber, Shapes = Shapes, MissingRanks = MissingRanks },
-    };
+        var message = $"Rank {rank} heard: {Message}";
+        return Type switch
+        {
+            nameof(CollectiveMismatchException) => new CollectiveMismatchException(message) { Rank = rank, Collective = Collective, SequenceNumber = SequenceNumber, Shapes = Shapes, MissingRanks = MissingRanks },
+            nameof(PeerLostException) => new PeerLostException(message) { Rank = rank, Collective = Collective, SequenceNumber = SequenceNumber, Shapes = Shapes, MissingRanks = MissingRanks },
+            nameof(CollectiveTimeoutException) => new CollectiveTimeoutException(message) { Rank = rank, Collective = Collective, SequenceNumber = SequenceNumber, Shapes = Shapes, MissingRanks = MissingRanks },
+            _ => new DistributedException(message) { Rank = rank, Collective = Collective, SequenceNumber = SequenceNumber, Shapes = Shapes, MissingRanks = MissingRanks },
+        };
+    }
 }
 
 [JsonSerializable(typeof(FailureRecord))]

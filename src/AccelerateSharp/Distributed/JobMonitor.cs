@@ -82,7 +82,7 @@ internal sealed class JobMonitor
                 next++;
                 if (record is null) continue;
                 foreach (var group in Groups())
-                    if (group.Name == record.Group) group.Fail(record.ToException(), publish: false);
+                    if (group.Name == record.Group) group.Fail(record.ToException(group.GlobalRank), publish: false);
             }
             catch (TimeoutException)
             {
