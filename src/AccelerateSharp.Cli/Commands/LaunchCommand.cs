@@ -1,5 +1,7 @@
 using System.CommandLine;
+using AccelerateSharp.Cli.Configuration;
 using AccelerateSharp.Cli.Launch;
+using AccelerateSharp.Configuration;
 
 namespace AccelerateSharp.Cli.Commands;
 
@@ -8,12 +10,11 @@ internal static class LaunchCommand
 {
     public static Command Create()
     {
+        var file = OptionNames.Create<string?>("--config_file", "Configuration of `accelerate config`, for what no option says. Default: the one that it writes, if there.");
         var processes = OptionNames.Create<int?>("--num_processes", "Number of processes, over all machines. Default: one for each GPU, or one.");
         var cpu = OptionNames.Create<bool>("--cpu", "Run on the CPU, whatever GPUs there are.");
-        var machines = OptionNames.Create<int>("--num_machines", "Number of machines. The command is to be run on each of them.");
-        machines.DefaultValueFactory = _ => 1;
-        var machineRank = OptionNames.Create<int>("--machine_rank", "Rank of this machine, from 0.");
-        machineRank.DefaultValueFactory = _ => 0;
+        var machines = OptionNames.Create<int?>("--num_machines", "Number of machines. Default: 1. The command is to be run on each of them.");
+        var machineRank = OptionNames.Create<int?>("--machine_rank", "Rank of this machine, from 0. Default: NODE_RANK, or 0.");
         var address = OptionNames.Create<string?>("--main_process_ip", "Address of the machine of rank 0.");
         var port = OptionNames.Create<int?>("--main_process_port", "Port of rank 0; 0 for any that is free. Default: 29500.");
         var precision = OptionNames.Create<string?>("--mixed_precision", "Precision of the computation: no, fp16, bf16 or fp8.");
@@ -30,10 +31,11 @@ internal static class LaunchCommand
         };
         var command = new Command("launch", "Builds a program once and starts it as many times as there are processes.")
         {
-            processes, cpu, machines, machineRank, address, port, precision, debug, grace, program,
+            file, processes, cpu, machines, machineRank, address, port, precision, debug, grace, program,
         };
         command.SetAction(parsed => Launcher.Run(new LaunchOptions
         {
+            Config = ConfigOf(parsed.GetValue(file)),
             ProcessCount = parsed.GetValue(processes),
             Cpu = parsed.GetValue(cpu),
             MachineCount = parsed.GetValue(machines),
@@ -47,5 +49,12 @@ internal static class LaunchCommand
             Arguments = parsed.GetRequiredValue(program)[1..],
         }));
         return command;
+    }
+
+    /// <summary>The file that was named, or the default one where there is one.</summary>
+    private static ConfigFile? ConfigOf(string? typed)
+    {
+        var path = typed is null ? ConfigLocation.Default() : ConfigLocation.Expand(typed);
+        return typed is null && !File.Exists(path) ? null : ConfigFiles.Read(path, Console.Error.WriteLine);
     }
 }

@@ -7,7 +7,7 @@ internal static class FsdpQuestions
 {
     public static ConfigSection Ask(IQuestions questions)
     {
-        var version = questions.Choose("Which version of FSDP do you want to use?", ["1", "2"], defaultIndex: 1) + 1;
+        var version = questions.Choose("Which version of FSDP do you want to use?", ["version 1", "version 2"], defaultIndex: 1) + 1;
         var values = new ConfigSection { ["fsdp_version"] = version };
         if (version == 1) values["fsdp_sharding_strategy"] = questions.Pick("Which sharding strategy?", ConfigKeys.ShardingStrategies, "FULL_SHARD");
         else values["fsdp_reshard_after_forward"] = questions.Confirm("Do you want parameters freed after the forward pass? It saves memory and costs a second gather.", defaultAnswer: true);

@@ -9,7 +9,7 @@ internal sealed class LineQuestions(TextReader input, TextWriter output) : IQues
     {
         output.WriteLine(question);
         for (var i = 0; i < choices.Count; i++) output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  {i}  {choices[i]}"));
-        var answer = Ask("Number or name", defaultIndex.ToString(CultureInfo.InvariantCulture), text =>
+        var answer = Read(question, "Number or name:", defaultIndex.ToString(CultureInfo.InvariantCulture), text =>
             IndexOf(text) < 0 ? string.Create(CultureInfo.InvariantCulture, $"'{text}' is none of them: type 0 to {choices.Count - 1}, or a name.") : null);
         return IndexOf(answer);
 
@@ -18,11 +18,13 @@ internal sealed class LineQuestions(TextReader input, TextWriter output) : IQues
             : choices.ToList().FindIndex(choice => choice.Equals(text, StringComparison.OrdinalIgnoreCase));
     }
 
-    public string Ask(string question, string? defaultAnswer, Func<string, string?> problemOf)
+    public string Ask(string question, string? defaultAnswer, Func<string, string?> problemOf) => Read(question, question, defaultAnswer, problemOf);
+
+    private string Read(string question, string prompt, string? defaultAnswer, Func<string, string?> problemOf)
     {
         while (true)
         {
-            output.Write(defaultAnswer is null ? $"{question}: " : $"{question} [{defaultAnswer}]: ");
+            output.Write(defaultAnswer is null ? $"{prompt} " : $"{prompt} [{defaultAnswer}] ");
             output.Flush();
             var line = input.ReadLine();
             if (line is null)

@@ -1,3 +1,5 @@
+using AccelerateSharp.Configuration;
+
 namespace AccelerateSharp.Cli.Launch;
 
 /// <summary>What the user asked of <c>accelerate launch</c>; null where nothing was said.</summary>
@@ -7,9 +9,9 @@ internal sealed record LaunchOptions
 
     public bool Cpu { get; init; }
 
-    public int MachineCount { get; init; } = 1;
+    public int? MachineCount { get; init; }
 
-    public int MachineRank { get; init; }
+    public int? MachineRank { get; init; }
 
     public string? MainProcessAddress { get; init; }
 
@@ -18,6 +20,9 @@ internal sealed record LaunchOptions
     public string? MixedPrecision { get; init; }
 
     public bool Debug { get; init; }
+
+    /// <summary>The configuration file, for what was not asked; null where there is none.</summary>
+    public ConfigFile? Config { get; init; }
 
     /// <summary>How long workers that were asked to end may take, before they are killed.</summary>
     public TimeSpan GracePeriod { get; init; } = TimeSpan.FromSeconds(10);

@@ -27,6 +27,9 @@ internal sealed record LaunchPlan
     /// <summary>What was decided and where each value came from, in a line.</summary>
     public required string Summary { get; init; }
 
+    /// <summary>What the configuration file asks for and is not done, in a line; null where there is nothing.</summary>
+    public string? Unused { get; init; }
+
     /// <summary>How long workers that were asked to end may take, before they are killed.</summary>
     public required TimeSpan GracePeriod { get; init; }
 
@@ -41,51 +44,61 @@ internal sealed record LaunchPlan
 
     public static LaunchPlan Make(LaunchOptions options, EnvironmentReader environment, int gpuCount, int physicalCores)
     {
-        if (options.MachineCount < 1) throw new UserErrorException($"--num_machines {options.MachineCount}: there is at least one machine.");
-        if (options.MachineRank < 0 || options.MachineRank >= options.MachineCount)
-            throw new UserErrorException($"--machine_rank {options.MachineRank} is not below --num_machines {options.MachineCount}: machines count from 0.");
-        if (options.ProcessCount is < 1) throw new UserErrorException($"--num_processes {options.ProcessCount}: at least one process is needed.");
-        var onGpu = !options.Cpu && gpuCount > 0;
-        var (world, worldSource) = options.ProcessCount is { } asked ? (asked, $"from --num_processes {asked}")
-            : onGpu ? (gpuCount * options.MachineCount, options.MachineCount == 1 ? "one for each GPU" : $"one for each of the {gpuCount} GPUs of each machine")
-            : (options.MachineCount, "the default without GPUs; --num_processes sets another number");
-        if (world % options.MachineCount != 0)
-            throw new UserErrorException($"--num_processes {world} cannot be divided among --num_machines {options.MachineCount}. It is the number over all machines.");
-        var local = world / options.MachineCount;
-        if (onGpu && local > gpuCount)
+        var settings = LaunchSettings.Resolve(options, environment);
+        var (machines, rank, gpus) = (settings.MachineCount.Value, settings.MachineRank.Value, settings.GpuIds?.Value.Split(',').Length ?? gpuCount);
+        if (machines < 1) throw new UserErrorException($"{settings.MachineCount}: there is at least one machine.");
+        if (rank < 0 || rank >= machines)
+            throw new UserErrorException($"{settings.MachineRank} is not below {settings.MachineCount}: machines count from 0.");
+        if (settings.ProcessCount is { Value: < 1 } few) throw new UserErrorException($"{few}: at least one process is needed.");
+        var onGpu = !settings.Cpu.Value && gpuCount > 0;
+        var (world, worldSource) = settings.ProcessCount is { } asked ? (asked.Value, asked.Source)
+            : onGpu ? (gpus * machines, machines == 1 ? "one for each GPU" : $"one for each of the {gpus} GPUs of each machine")
+            : (machines, "the default without GPUs; --num_processes sets another number");
+        if (world % machines != 0)
+            throw new UserErrorException($"{settings.ProcessCount} cannot be divided among {settings.MachineCount}. It is the number over all machines.");
+        var local = world / machines;
+        if (onGpu && local > gpus)
+        {
             throw new UserErrorException(
-                $"--num_processes {world} puts {local} processes on this machine, which has {gpuCount} GPU(s). Pass --num_processes {gpuCount * options.MachineCount}, or --cpu.");
-        if (options.MachineCount > 1 && options.MainProcessAddress is null)
-            throw new UserErrorException("--num_machines needs --main_process_ip: the address of the machine of rank 0.");
+                $"{settings.ProcessCount} puts {local} processes on this machine, which has {gpus} GPU(s){(settings.GpuIds is null ? "" : $" in {settings.GpuIds}")}. "
+                + $"Pass --num_processes {gpus * machines}, or --cpu.");
+        }
+        if (machines > 1 && settings.MainProcessAddress is null)
+            throw new UserErrorException($"{settings.MachineCount} needs --main_process_ip: the address of the machine of rank 0.");
 
-        var (precision, precisionSource) = options.MixedPrecision is { } typed ? (typed, "from --mixed_precision")
-            : environment.Text(EnvironmentVariables.MixedPrecision) is { } set ? (set.ToLowerInvariant(), $"from {EnvironmentVariables.MixedPrecision}") : ("no", "the default");
         var (threads, threadSource) = environment.FirstNumber(EnvironmentVariables.OmpThreads) is { Value: > 0 } given
             ? (given.Value, $"from {EnvironmentVariables.OmpThreads}")
             : (Math.Max(1, physicalCores / local), $"{physicalCores} physical core(s) / {local}");
-        var (port, portNote) = Port(options);
+        var (port, portNote) = Port(settings);
         var variables = new Dictionary<string, string>
         {
-            [EnvironmentVariables.UseCpu] = options.Cpu ? "True" : "False",
-            [EnvironmentVariables.MixedPrecision] = precision,
+            [EnvironmentVariables.UseCpu] = settings.Cpu.Value ? "True" : "False",
+            [EnvironmentVariables.MixedPrecision] = settings.MixedPrecision.Value,
             [EnvironmentVariables.OmpThreads] = threads.ToString(CultureInfo.InvariantCulture),
         };
-        if (options.Debug) variables[EnvironmentVariables.DebugMode] = "true";
-        var device = onGpu ? "GPU" : options.Cpu ? "CPU (from --cpu)" : "CPU (no GPU found)";
-        var place = options.MachineCount > 1 ? $", {local} of them here on machine {options.MachineRank} of {options.MachineCount}" : "";
+        if (settings.Debug is { } debug) variables[EnvironmentVariables.DebugMode] = debug.Value ? "true" : "false";
+        if (onGpu && settings.GpuIds is { } ids) variables[EnvironmentVariables.CudaVisibleDevices] = ids.Value;
+        var device = onGpu ? settings.GpuIds is { } chosen ? $"GPU {chosen.Value} ({chosen.Source})" : "GPU"
+            : settings.Cpu.Value ? $"CPU ({settings.Cpu.Source})" : "CPU (no GPU found)";
+        var place = machines > 1
+            ? $", {local} of them here on machine {rank} ({settings.MachineRank.Source}) of {machines} ({settings.MachineCount.Source}), "
+                + $"rank 0 at {settings.MainProcessAddress!.Value} ({settings.MainProcessAddress.Source})"
+            : "";
+        var checks = settings.Debug is { Value: true } ? $", checked collectives ({settings.Debug.Source})" : "";
         return new LaunchPlan
         {
             WorldSize = world,
             LocalWorldSize = local,
-            MachineCount = options.MachineCount,
-            MachineRank = options.MachineRank,
-            MasterAddress = options.MainProcessAddress ?? "127.0.0.1",
+            MachineCount = machines,
+            MachineRank = rank,
+            MasterAddress = machines > 1 ? settings.MainProcessAddress!.Value : settings.MainProcessAddress?.Value ?? "127.0.0.1",
             MasterPort = port,
-            Token = SecretOf(environment, options.MachineCount),
+            Token = SecretOf(environment, machines),
             GracePeriod = options.GracePeriod,
             Variables = variables,
             Summary = $"Launching {world} process{(world == 1 ? "" : "es")} ({worldSource}) on {device}{place}; "
-                + $"mixed precision {precision} ({precisionSource}), {threads} CPU thread(s) each ({threadSource}){portNote}.",
+                + $"mixed precision {settings.MixedPrecision.Value} ({settings.MixedPrecision.Source}){checks}, {threads} CPU thread(s) each ({threadSource}){portNote}.",
+            Unused = settings.Unused,
         };
     }
 
@@ -104,13 +117,14 @@ internal sealed record LaunchPlan
         StoreEndpoint = storeEndpoint,
     };
 
-    private static (int Port, string Note) Port(LaunchOptions options)
+    private static (int Port, string Note) Port(LaunchSettings settings)
     {
-        var wanted = options.MainProcessPort ?? WorkerEnvironment.DefaultMasterPort;
-        if (wanted is < 0 or > 65535) throw new UserErrorException($"--main_process_port {wanted} is not a port: pass 0 to 65535.");
-        if (options.MachineCount > 1)
-            return wanted > 0 ? (wanted, "") : throw new UserErrorException("--main_process_port 0 (any free one) works on a single machine only: name the port.");
-        if (wanted > 0 && IsFree(wanted)) return (wanted, "");
+        var (wanted, several) = (settings.MainProcessPort.Value, settings.MachineCount.Value > 1);
+        var note = settings.MainProcessPort.IsDefault ? "" : $", port {wanted} ({settings.MainProcessPort.Source})";
+        if (wanted is < 0 or > 65535) throw new UserErrorException($"{settings.MainProcessPort} is not a port: pass 0 to 65535.");
+        if (several)
+            return wanted > 0 ? (wanted, note) : throw new UserErrorException($"{settings.MainProcessPort} (any free one) works on a single machine only: name the port.");
+        if (wanted > 0 && IsFree(wanted)) return (wanted, note);
         var free = FreePort();
         return (free, wanted == 0 ? "" : $", port {free} (port {wanted} is taken)");
     }

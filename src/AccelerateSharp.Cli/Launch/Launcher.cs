@@ -24,6 +24,7 @@ internal static class Launcher
         var screen = new Screen();
         var plan = Plan(options);
         screen.Say(plan.Summary);
+        if (plan.Unused is { } unused) screen.Say(unused);
         var target = TargetResolver.Resolve(options.Target, options.Arguments, signals.First);
         if (signals.Signal != 0) return 128 + signals.Signal;
 
@@ -90,7 +91,7 @@ internal static class Launcher
     {
         try
         {
-            return LaunchPlan.Make(options, new EnvironmentReader(), options.Cpu ? 0 : Hardware.GpuCount(), Hardware.PhysicalCoreCount());
+            return LaunchPlan.Make(options, new EnvironmentReader(), Hardware.GpuCount(), Hardware.PhysicalCoreCount());
         }
         catch (InvalidOperationException e)
         {

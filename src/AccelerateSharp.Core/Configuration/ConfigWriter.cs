@@ -14,7 +14,7 @@ internal static class ConfigWriter
         var text = full.EndsWith(".json", StringComparison.OrdinalIgnoreCase) ? ToJson(values) : ToYaml(values);
         Directory.CreateDirectory(Path.GetDirectoryName(full)!);
         // A link stays one, and the file that it points to is replaced.
-        var target = File.ResolveLinkTarget(full, returnFinalTarget: true)?.FullName ?? full;
+        var target = new FileInfo(full).LinkTarget is null ? full : File.ResolveLinkTarget(full, returnFinalTarget: true)!.FullName;
         var beside = $"{target}.{Environment.ProcessId.ToString(CultureInfo.InvariantCulture)}.tmp";
         try
         {
@@ -67,7 +67,7 @@ internal static class ConfigWriter
     {
         ConfigList list => "[" + string.Join(", ", list.Items.Select(Flow)) + "]",
         ConfigSection section => "{" + string.Join(", ", section.Select(entry => $"{YamlText.Quoted(entry.Key)}: {Flow(entry.Value)}")) + "}",
-        ConfigText { Value: var text } when text.AsSpan().ContainsAny(",[]{}") => YamlText.Quoted(text),
+        ConfigText { Value: var text } => YamlText.Quoted(text),
         _ => Scalar(value),
     };
 

@@ -26,6 +26,12 @@ internal static class EnvironmentVariables
     public const string DebugMode = "ACCELERATE_DEBUG_MODE";
     public const string OmpThreads = "OMP_NUM_THREADS";
 
+    // CUDA's own.
+    public const string CudaVisibleDevices = "CUDA_VISIBLE_DEVICES";
+
+    // What other launchers and clusters say of a machine.
+    public const string NodeRank = "NODE_RANK";
+
     // Read by the library alone.
     public const string GradientAccumulationSteps = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS";
     public const string TorchDevice = "ACCELERATE_TORCH_DEVICE";
@@ -47,7 +53,7 @@ internal static class EnvironmentVariables
         [LocalRank, "MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID"];
     public static readonly string[] LocalWorldSizeNames =
         [LocalWorldSize, "MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "MV2_COMM_WORLD_LOCAL_SIZE"];
-    public static readonly string[] MachineRankNames = [GroupRank, "NODE_RANK", SlurmNodeId];
+    public static readonly string[] MachineRankNames = [GroupRank, NodeRank, SlurmNodeId];
     public static readonly string[] MachineCountNames = [GroupWorldSize, "NNODES", SlurmStepNodes];
     public static readonly string[] GenerationNames = [RendezvousGeneration, RestartCount];
 }
