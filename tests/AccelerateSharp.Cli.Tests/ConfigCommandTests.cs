@@ -46,7 +46,7 @@ public sealed class ConfigCommandTests : IDisposable
         Assert.Contains("exists already", Assert.Single(second.Output), StringComparison.Ordinal);
         Assert.Equal(text, await File.ReadAllTextAsync(path, TestContext.Current.CancellationToken));
 
-        using var launch = Tool.Start(environment, "launch", "sh", "-c", "echo precision $ACCELERATE_MIXED_PRECISION");
+        using var launch = Tool.Start(environment, "launch", "--cpu", "sh", "-c", "echo precision $ACCELERATE_MIXED_PRECISION");
         Assert.Equal(0, await launch.EndAsync());
         Assert.Contains("precision bf16", launch.Output);
         Assert.Contains(launch.Error, line => line.Contains($"mixed precision bf16 (from {path}:", StringComparison.Ordinal));

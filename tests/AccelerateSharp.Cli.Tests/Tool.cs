@@ -17,7 +17,8 @@ internal sealed partial class Tool : IDisposable
     private Tool(ProcessStartInfo start, bool keepsInput = false)
     {
         // A configuration that the developer has is not for the tests.
-        start.Environment.TryAdd("HF_HOME", System.IO.Path.Combine(AppContext.BaseDirectory, "no-configuration"));
+        if (!start.Environment.TryGetValue("HF_HOME", out var home) || home == Environment.GetEnvironmentVariable("HF_HOME"))
+            start.Environment["HF_HOME"] = System.IO.Path.Combine(AppContext.BaseDirectory, "no-configuration");
         start.RedirectStandardInput = start.RedirectStandardOutput = start.RedirectStandardError = true;
         _process = new Process { StartInfo = start };
         _process.OutputDataReceived += (_, line) => Add(_output, line.Data);

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Runtime.InteropServices;
 using AccelerateSharp.Cli.Configuration;
 using AccelerateSharp.Cli.Launch;
 using AccelerateSharp.Configuration;
@@ -40,6 +41,8 @@ internal static class ConfigCommand
     {
         // A terminal that knows no escape sequences, and a pipe, get plain lines.
         var isTerminal = !Console.IsInputRedirected && !Console.IsOutputRedirected && Environment.GetEnvironmentVariable("TERM") is not (null or "" or "dumb");
+        // Ctrl-C in the middle of a menu, which hides the cursor, gives it back.
+        using var interrupt = isTerminal ? PosixSignalRegistration.Create(PosixSignal.SIGINT, _ => Console.WriteLine("\e[?25h")) : null;
         IQuestions questions = isTerminal ? new TerminalQuestions(AnsiConsole.Console) : new LineQuestions(Console.In, Console.Out);
         Save(path, new Questionnaire(questions).Run());
         return 0;
