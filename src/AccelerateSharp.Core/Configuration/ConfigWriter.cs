@@ -57,7 +57,7 @@ internal static class ConfigWriter
                 foreach (var item in list.Items) text.Append(indent).Append("- ").Append(Scalar(item)).Append('\n');
                 break;
             default:
-                text.Append(' ').Append(Flow(value)).Append('\n');
+                text.Append(' ').Append(value is ConfigList ? Flow(value) : Scalar(value)).Append('\n');
                 break;
         }
     }
