@@ -9,7 +9,13 @@ internal static class CommandLine
 {
     public static int Run(IReadOnlyList<string> arguments)
     {
-        var root = new RootCommand("Runs a training program on one or many processes, devices and machines.") { ConfigCommand.Create(), LaunchCommand.Create(), ToFsdp2Command.Create() };
+        var root = new RootCommand("Runs a training program on one or many processes, devices and machines.")
+        {
+            ConfigCommand.Create(),
+            LaunchCommand.Create(),
+            EstimateMemoryCommand.Create(),
+            ToFsdp2Command.Create(),
+        };
         root.SetAction(parsed =>
         {
             new HelpAction().Invoke(parsed);

@@ -9,7 +9,9 @@ namespace AccelerateSharp.Estimation;
 /// <param name="Config">Its <c>config.json</c>, or null.</param>
 /// <param name="Tensors">The tensors of its weights, or null.</param>
 /// <param name="OtherWeights">The name of a file of weights that is not read, or null.</param>
-internal sealed record ModelFiles(string Name, ModelConfig? Config, IReadOnlyList<SafetensorsTensor>? Tensors, string? OtherWeights)
+/// <param name="CountsWeights">Whether the weights themselves were named, so that they count, and the configuration gives the geometry alone.</param>
+internal sealed record ModelFiles(
+    string Name, ModelConfig? Config, IReadOnlyList<SafetensorsTensor>? Tensors, string? OtherWeights, bool CountsWeights = false)
 {
     private const double TolerableDifference = 0.01;
 
@@ -44,6 +46,8 @@ internal sealed record ModelFiles(string Name, ModelConfig? Config, IReadOnlyLis
         var checkpoint = Tensors is null ? null : ModelInventory.FromCheckpoint(Tensors, derived?.Geometry);
         if (derived is null)
             return new LoadedModel(Name, checkpoint!, ["Counted from the weights' headers; without a config.json of a known architecture there are no activations."]);
+        if (checkpoint is not null && CountsWeights)
+            return new LoadedModel(Name, checkpoint, [$"Counted from the weights' headers ({checkpoint.Architecture}); activations by the config.json beside them."]);
         if (checkpoint is null) return new LoadedModel(Name, derived, [$"Derived from config.json ({derived.Architecture})."]);
         var note = Math.Abs(checkpoint.ParameterCount - derived.ParameterCount) <= TolerableDifference * derived.ParameterCount
             ? $"Derived from config.json ({derived.Architecture}); {checkpoint.Architecture}."

@@ -37,7 +37,8 @@ internal static class ModelLoader
         if (ModelFiles.IsOtherWeights(file)) return new ModelFiles(file, Config: null, Tensors: null, Path.GetFileName(file));
         if (file.EndsWith(".json", StringComparison.Ordinal) && !file.EndsWith(SafetensorsIndex.Suffix, StringComparison.Ordinal))
             return new ModelFiles(file, ModelConfig.Parse(File.ReadAllBytes(file), file), Tensors: null, OtherWeights: null);
-        return new ModelFiles(file, Config: null, ReadWeights(file), OtherWeights: null);
+        var config = ConfigBeside(Path.Combine(Path.GetDirectoryName(Path.GetFullPath(file))!, ConfigName));
+        return new ModelFiles(file, config, ReadWeights(file), OtherWeights: null, CountsWeights: true);
     }
 
     private static ModelConfig? ConfigBeside(string path) => File.Exists(path) ? ModelConfig.Parse(File.ReadAllBytes(path), path) : null;
