@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Help;
 using AccelerateSharp.Cli.Commands;
+using AccelerateSharp.Cli.Help;
 
 namespace AccelerateSharp.Cli;
 
@@ -12,13 +13,16 @@ internal static class CommandLine
         var root = new RootCommand("Runs a training program on one or many processes, devices and machines.")
         {
             ConfigCommand.Create(),
+            EnvCommand.Create(),
             LaunchCommand.Create(),
+            TestCommand.Create(),
             EstimateMemoryCommand.Create(),
             ToFsdp2Command.Create(),
         };
+        root.Options.OfType<HelpOption>().Single().Action = new HelpTextAction();
         root.SetAction(parsed =>
         {
-            new HelpAction().Invoke(parsed);
+            new HelpTextAction().Invoke(parsed);
             return 1;
         });
         // An argument such as @file belongs to the program that is launched.

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using AccelerateSharp.Cli.Configuration;
+using AccelerateSharp.Cli.Help;
 using AccelerateSharp.Cli.Launch;
 using AccelerateSharp.Configuration;
 
@@ -29,10 +30,15 @@ internal static class LaunchCommand
             Arity = ArgumentArity.OneOrMore,
             CaptureRemainingTokens = true,
         };
-        var command = new Command("launch", "Builds a program once and starts it as many times as there are processes.")
-        {
-            file, processes, cpu, machines, machineRank, address, port, precision, debug, grace, program,
-        };
+        file.HelpName = "FILE";
+        precision.HelpName = "TYPE";
+        address.HelpName = "HOST";
+        grace.HelpName = "SECONDS";
+        var command = new Command("launch", "Builds a program once and starts it as many times as there are processes.") { program };
+        command.Group("Configuration", file);
+        command.Group("Processes and devices", processes, cpu, precision);
+        command.Group("Several machines", machines, machineRank, address, port);
+        command.Group("Errors and endings", debug, grace);
         command.SetAction(parsed => Launcher.Run(new LaunchOptions
         {
             Config = ConfigOf(parsed.GetValue(file)),

@@ -4,10 +4,7 @@ using AccelerateSharp.Internal.Interop;
 namespace AccelerateSharp.Distributed.Nccl;
 
 /// <summary>Finds <c>libnccl.so.2</c> and turns its results into exceptions.</summary>
-/// <remarks>
-/// Looked at in this order: <c>ACCELERATE_NCCL</c> (the file or its folder), the PyTorch install that <c>ACCELERATE_LIBTORCH</c> names
-/// (<c>site-packages/nvidia/nccl/lib</c>), and last the name alone: what libtorch brought into the process, else the system's.
-/// </remarks>
+/// <remarks><see cref="NcclSearch"/> says where it is looked for; the name alone is also what libtorch brought into the process.</remarks>
 internal static unsafe class NcclLibrary
 {
     /// <summary>2.10 brought the average.</summary>
@@ -44,29 +41,10 @@ internal static unsafe class NcclLibrary
         return string.IsNullOrWhiteSpace(last) ? $"{text}" : $"{text} ({last.Trim()})";
     }
 
-    /// <summary>Where the library may lie, given the two settings; the last is the name for the dynamic linker.</summary>
-    internal static IEnumerable<string> Candidates(string? nccl, string? libtorch)
-    {
-        if (!string.IsNullOrEmpty(nccl))
-        {
-            yield return nccl.Contains(".so", StringComparison.Ordinal) ? nccl : Path.Combine(nccl, NcclNative.Library);
-            yield break;
-        }
-
-        if (!string.IsNullOrEmpty(libtorch))
-        {
-            yield return Path.Combine(libtorch, NcclNative.Library);
-            yield return Path.GetFullPath(Path.Combine(libtorch, "..", "..", "nvidia", "nccl", "lib", NcclNative.Library));
-        }
-
-        yield return NcclNative.Library;
-    }
-
     private static string? Load()
     {
         var tried = new List<string>();
-        var candidates = Candidates(Environment.GetEnvironmentVariable("ACCELERATE_NCCL"), Environment.GetEnvironmentVariable("ACCELERATE_LIBTORCH"));
-        foreach (var candidate in candidates)
+        foreach (var candidate in NcclSearch.Candidates())
         {
             tried.Add(candidate);
             if (!NativeLibrary.TryLoad(candidate, out var handle)) continue;

@@ -66,7 +66,7 @@ internal static class NativeLibraries
             _tried = true;
             // Elsewhere TorchSharp's packages put the libraries where the runtime finds them.
             if (!OperatingSystem.IsLinux()) return;
-            var loader = new NativeLoader(NativeSearch.OfThisProcess());
+            var loader = new NativeLoader(NativeSearch.Of(OutputFolders()));
             try
             {
                 loader.Load();
@@ -77,6 +77,14 @@ internal static class NativeLibraries
             }
             foreach (var (name, handle) in loader.Handles) _handles[name] = handle;
         }
+    }
+
+    private static IReadOnlyList<string> OutputFolders()
+    {
+        var torchSharp = Path.GetDirectoryName(typeof(global::TorchSharp.torch).Assembly.Location);
+        return torchSharp is null or "" || Path.TrimEndingDirectorySeparator(AppContext.BaseDirectory) == torchSharp
+            ? [AppContext.BaseDirectory]
+            : [AppContext.BaseDirectory, torchSharp];
     }
 
     /// <summary>Zero for what is not known here: then the runtime looks for it in its own way.</summary>

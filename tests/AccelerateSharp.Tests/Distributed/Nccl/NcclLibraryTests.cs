@@ -8,13 +8,13 @@ public class NcclLibraryTests
     [Fact]
     public void The_setting_names_a_folder_or_a_file_and_nothing_else_is_tried()
     {
-        Assert.Equal(["/opt/nccl/libnccl.so.2"], NcclLibrary.Candidates("/opt/nccl", "/site/torch/lib"));
-        Assert.Equal(["/opt/libnccl.so.2.27"], NcclLibrary.Candidates("/opt/libnccl.so.2.27", null));
+        Assert.Equal(["/opt/nccl/libnccl.so.2"], NcclSearch.Candidates("/opt/nccl", "/site/torch/lib"));
+        Assert.Equal(["/opt/libnccl.so.2.27"], NcclSearch.Candidates("/opt/libnccl.so.2.27", null));
     }
 
     [Fact]
     public void A_pytorch_install_is_looked_into_before_the_system() => Assert.Equal(
-        ["/site/torch/lib/libnccl.so.2", "/site/nvidia/nccl/lib/libnccl.so.2", "libnccl.so.2"], NcclLibrary.Candidates(null, "/site/torch/lib"));
+        ["/site/torch/lib/libnccl.so.2", "/site/nvidia/nccl/lib/libnccl.so.2", "libnccl.so.2"], NcclSearch.Candidates(null, "/site/torch/lib"));
 
     [Fact]
     public void A_unique_id_survives_the_store()

@@ -4,6 +4,7 @@ using System.Runtime.InteropServices;
 namespace AccelerateSharp.Internal.Interop;
 
 /// <summary>The places where libtorch and TorchSharp's native library may lie, in the order in which they are looked at.</summary>
+/// <remarks>The library loads what is found there; the command line only looks.</remarks>
 internal sealed record NativeSearch
 {
     /// <summary>The variable with which a user names a libtorch, for instance the one inside a PyTorch installation.</summary>
@@ -33,16 +34,15 @@ internal sealed record NativeSearch
 
     internal string RuntimeIdentifier { get; init; } = $"linux-{RuntimeInformation.ProcessArchitecture.ToString().ToLowerInvariant()}";
 
-    internal static NativeSearch OfThisProcess()
+    /// <summary>The search as this process' environment sets it.</summary>
+    /// <param name="outputFolders">Where the program's own files are.</param>
+    internal static NativeSearch Of(IReadOnlyList<string> outputFolders)
     {
         var packages = Environment.GetEnvironmentVariable("NUGET_PACKAGES");
-        var torchSharp = Path.GetDirectoryName(typeof(TorchSharp.torch).Assembly.Location);
         return new NativeSearch
         {
             Override = Environment.GetEnvironmentVariable(OverrideVariable),
-            OutputFolders = torchSharp is null or "" || Path.TrimEndingDirectorySeparator(AppContext.BaseDirectory) == torchSharp
-                ? [AppContext.BaseDirectory]
-                : [AppContext.BaseDirectory, torchSharp],
+            OutputFolders = outputFolders,
             PackageFolder = string.IsNullOrEmpty(packages)
                 ? Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".nuget", "packages")
                 : packages,

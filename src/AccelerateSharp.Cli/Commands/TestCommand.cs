@@ -1,0 +1,19 @@
+using System.CommandLine;
+using AccelerateSharp.Cli.Help;
+using AccelerateSharp.Cli.SelfTest;
+
+namespace AccelerateSharp.Cli.Commands;
+
+/// <summary><c>accelerate test</c>.</summary>
+internal static class TestCommand
+{
+    public static Command Create()
+    {
+        var processes = OptionNames.Create<int?>("--num_processes", "Number of processes. Default: one for each GPU, or one.");
+        var cpu = OptionNames.Create<bool>("--cpu", "Run on the CPU, whatever GPUs there are.");
+        var command = new Command("test", "Tests on this machine what training needs: collectives, loaders, and training that equals that of one process.");
+        command.Group("Processes and devices", processes, cpu);
+        command.SetAction(parsed => SelfTestRun.Run(parsed.GetValue(processes), parsed.GetValue(cpu)));
+        return command;
+    }
+}

@@ -1,0 +1,56 @@
+using System.Globalization;
+using System.Text;
+using AccelerateSharp.Diagnostics;
+
+namespace AccelerateSharp.Cli.SelfTest;
+
+/// <summary>Joins what the ranks wrote, and shows it part by part.</summary>
+internal static class SelfTestTable
+{
+    /// <param name="ranks">The records of each rank, in rank order.</param>
+    public static IReadOnlyList<PartOutcome> Join(IReadOnlyList<IReadOnlyList<SelfTestRecord>> ranks) =>
+        [.. SelfTestLog.Parts.Select(part => Join(part, ranks))];
+
+    private static PartOutcome Join(string part, IReadOnlyList<IReadOnlyList<SelfTestRecord>> ranks)
+    {
+        var begun = ranks.Count(records => records.Any(record => record.Part == part));
+        if (begun == 0) return new PartOutcome(part, PartState.NotRun, 0, null, []);
+        var ended = ranks.Select(records => records.FirstOrDefault(record => record.Part == part && record.Ended)).ToArray();
+        var (causes, consequences) = (new List<string>(), new List<string>());
+        for (var rank = 0; rank < ranks.Count; rank++)
+        {
+            if (ended[rank] is not { } record)
+            {
+                var text = ranks[rank].Any(other => other.Part == part) ? "ended in the middle of it" : "never reached it";
+                consequences.Add($"rank {rank} {text}");
+                continue;
+            }
+            (record.IsConsequence ? consequences : causes).AddRange(record.Problems.Select(problem => $"rank {rank}: {problem}"));
+        }
+        // What only followed from another rank's failure would hide the cause.
+        var reasons = causes.Count > 0 ? causes : consequences;
+        return new PartOutcome(
+            part, reasons.Count == 0 ? PartState.Ok : PartState.Failed, ended.Max(record => record?.Seconds ?? 0), ended.FirstOrDefault()?.Note, reasons);
+    }
+
+    public static string Render(IReadOnlyList<PartOutcome> outcomes, int processes)
+    {
+        var text = new StringBuilder().AppendLine();
+        var width = outcomes.Max(outcome => outcome.Part.Length);
+        foreach (var outcome in outcomes)
+        {
+            var state = outcome.State switch { PartState.Ok => "ok", PartState.Failed => "FAILED", _ => "not run" };
+            var seconds = outcome.State == PartState.NotRun ? "" : string.Create(CultureInfo.InvariantCulture, $"{outcome.Seconds:0.0} s");
+            text.AppendLine($"  {outcome.Part.PadRight(width)}  {state,-7}  {seconds,7}  {outcome.Note}".TrimEnd());
+            foreach (var reason in outcome.Reasons) text.AppendLine("      " + reason.ReplaceLineEndings("\n      "));
+        }
+        text.AppendLine();
+        var failed = outcomes.Where(outcome => outcome.State == PartState.Failed).Select(outcome => $"'{outcome.Part}'").ToArray();
+        var on = $"on {processes} process{(processes == 1 ? "" : "es")}";
+        text.AppendLine(
+            failed.Length > 0 ? $"The self-test failed {on}: {string.Join(", ", failed)}. `accelerate env` tells about this machine."
+            : outcomes.Any(outcome => outcome.State == PartState.NotRun) ? "The self-test did not run: no process got as far as its first part."
+            : $"The self-test succeeded {on}: this machine is ready for training.");
+        return text.ToString();
+    }
+}
