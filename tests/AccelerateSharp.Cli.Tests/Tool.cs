@@ -29,7 +29,9 @@ internal sealed partial class Tool : IDisposable
         _process.BeginErrorReadLine();
     }
 
-    public static string Path { get; } = System.IO.Path.Combine(AppContext.BaseDirectory, "accelerate");
+    /// <summary>The tool as it was built beside the tests, or another build of it: the one that is compiled ahead of time, say.</summary>
+    public static string Path { get; } =
+        Environment.GetEnvironmentVariable("ACCELERATE_TEST_TOOL") ?? System.IO.Path.Combine(AppContext.BaseDirectory, "accelerate");
 
     public static string RendezvousWorker { get; } = System.IO.Path.Combine(AppContext.BaseDirectory, "AccelerateSharp.RendezvousWorker.dll");
 
@@ -54,9 +56,13 @@ internal sealed partial class Tool : IDisposable
     /// <summary>Runs a command line at a terminal of its own, with util-linux's <c>script</c>.</summary>
     public static Tool StartAtTerminal(string line) => new(new ProcessStartInfo("script", ["-qec", line, "/dev/null"]), keepsInput: true);
 
-    public static async Task<(int ExitCode, string[] Output, string[] Error)> RunAsync(params string[] arguments)
+    public static Task<(int ExitCode, string[] Output, string[] Error)> RunAsync(params string[] arguments) =>
+        RunAsync(new Dictionary<string, string>(), arguments);
+
+    public static async Task<(int ExitCode, string[] Output, string[] Error)> RunAsync(
+        IReadOnlyDictionary<string, string> environment, params string[] arguments)
     {
-        using var tool = Start(arguments);
+        using var tool = Start(environment, arguments);
         return (await tool.EndAsync(), tool.Output, tool.Error);
     }
 

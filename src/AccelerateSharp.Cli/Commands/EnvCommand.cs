@@ -9,7 +9,7 @@ internal static class EnvCommand
 {
     public static Command Create()
     {
-        var config = OptionNames.Create<string?>("--config_file", "The config file to show. Default: the one that `accelerate launch` would find.");
+        var config = OptionNames.Create<string?>("--config_file", "The config file to show. Default: the user's own, where there is one.");
         config.HelpName = "FILE";
         var json = new Option<bool>("--json") { Description = "Print JSON, with sizes in bytes." };
         var command = new Command("env", "Tells the versions, hardware, libraries and settings that training depends on; paste it into an issue.") { config, json };

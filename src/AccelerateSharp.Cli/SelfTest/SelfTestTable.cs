@@ -16,22 +16,25 @@ internal static class SelfTestTable
         var begun = ranks.Count(records => records.Any(record => record.Part == part));
         if (begun == 0) return new PartOutcome(part, PartState.NotRun, 0, null, []);
         var ended = ranks.Select(records => records.FirstOrDefault(record => record.Part == part && record.Ended)).ToArray();
-        var (causes, consequences) = (new List<string>(), new List<string>());
+        var (causes, consequences) = (new List<(int Rank, string Problem)>(), new List<(int Rank, string Problem)>());
         for (var rank = 0; rank < ranks.Count; rank++)
         {
-            if (ended[rank] is not { } record)
-            {
-                var text = ranks[rank].Any(other => other.Part == part) ? "ended in the middle of it" : "never reached it";
-                consequences.Add($"rank {rank} {text}");
-                continue;
-            }
-            (record.IsConsequence ? consequences : causes).AddRange(record.Problems.Select(problem => $"rank {rank}: {problem}"));
+            if (ended[rank] is { } record)
+                (record.IsConsequence ? consequences : causes).AddRange(record.Problems.Select(problem => (rank, problem)));
+            else
+                consequences.Add((rank, ranks[rank].Any(other => other.Part == part) ? "ended in the middle of it" : "never reached it"));
         }
         // What only followed from another rank's failure would hide the cause.
-        var reasons = causes.Count > 0 ? causes : consequences;
+        var reasons = ByProblem(causes.Count > 0 ? causes : consequences);
         return new PartOutcome(
-            part, reasons.Count == 0 ? PartState.Ok : PartState.Failed, ended.Max(record => record?.Seconds ?? 0), ended.FirstOrDefault()?.Note, reasons);
+            part, reasons.Length == 0 ? PartState.Ok : PartState.Failed, ended.Max(record => record?.Seconds ?? 0), ended.FirstOrDefault()?.Note, reasons);
     }
+
+    /// <summary>What several ranks say in the same words is said once.</summary>
+    private static string[] ByProblem(IEnumerable<(int Rank, string Problem)> problems) => [.. problems
+        .GroupBy(found => found.Problem, found => found.Rank)
+        .Select(group => (Problem: group.Key, Ranks: group.Distinct().ToArray()))
+        .Select(group => $"{(group.Ranks.Length == 1 ? "rank" : "ranks")} {string.Join(", ", group.Ranks)}: {group.Problem}")];
 
     public static string Render(IReadOnlyList<PartOutcome> outcomes, int processes)
     {
@@ -46,11 +49,10 @@ internal static class SelfTestTable
         }
         text.AppendLine();
         var failed = outcomes.Where(outcome => outcome.State == PartState.Failed).Select(outcome => $"'{outcome.Part}'").ToArray();
-        var on = $"on {processes} process{(processes == 1 ? "" : "es")}";
         text.AppendLine(
-            failed.Length > 0 ? $"The self-test failed {on}: {string.Join(", ", failed)}. `accelerate env` tells about this machine."
+            failed.Length > 0 ? $"The self-test failed: {string.Join(", ", failed)}. `accelerate env` tells about this machine."
             : outcomes.Any(outcome => outcome.State == PartState.NotRun) ? "The self-test did not run: no process got as far as its first part."
-            : $"The self-test succeeded {on}: this machine is ready for training.");
+            : $"The self-test succeeded on {processes} process{(processes == 1 ? "" : "es")}: this machine is ready for training.");
         return text.ToString();
     }
 }

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# How long `accelerate` takes to answer: median wall time of a help page, and of `launch` until the first worker's process
+# runs. Usage: benchmarks/cli_startup.sh TOOL [TOOL...], each the path of a build; RUNS sets the number of runs (20).
+# For instance the compiled tool and the fallback:
+#   dotnet publish src/AccelerateSharp.Cli -c Release -r linux-x64 -p:PublishAot=true
+#   dotnet build src/AccelerateSharp.Cli -c Release
+#   benchmarks/cli_startup.sh artifacts/publish/AccelerateSharp.Cli/release_linux-x64/accelerate artifacts/bin/AccelerateSharp.Cli/release/accelerate
+set -euo pipefail
+
+runs=${RUNS:-20}
+[ $# -gt 0 ] || { sed -n '2,8p' "${BASH_SOURCE[0]}" >&2; exit 1; }
+
+# Nanoseconds since the epoch, without starting a process: the clock itself must cost nothing.
+now() {
+  local time=$EPOCHREALTIME
+  stamp=$((${time/[.,]/} * 1000))
+}
+
+median() {
+  sort -n | awk '{ v[NR] = $1 } END { printf "%.1f", (NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2) / 1e6 }'
+}
+
+# The worker writes when it was started, in the same clock.
+worker=$(mktemp)
+trap 'rm -f "$worker"' EXIT
+printf '#!/bin/bash\necho $((${EPOCHREALTIME/[.,]/} * 1000))\n' > "$worker"
+chmod +x "$worker"
+
+of_command() {
+  local start
+  for ((run = 0; run < runs; run++)); do
+    now; start=$stamp
+    "$@" >/dev/null 2>&1
+    now
+    echo $((stamp - start))
+  done | median
+}
+
+of_launch() {
+  local start first
+  for ((run = 0; run < runs; run++)); do
+    now; start=$stamp
+    first=$("$1" launch --cpu --num_processes 2 "$worker" 2>/dev/null </dev/null | sed 's/.*] //' | sort -n | head -1)
+    echo $((first - start))
+  done | median
+}
+
+echo "# $(awk -F': ' '/model name/ { print $2; exit }' /proc/cpuinfo), $(nproc) processors, load $(cut -d' ' -f1 /proc/loadavg), $runs runs each"
+printf '| %-60s | %-12s | %-12s | %-20s |\n' tool '--help (ms)' 'env (ms)' 'first worker (ms)'
+printf '|%s|%s|%s|%s|\n' "$(printf '%.0s-' {1..62})" "$(printf '%.0s-' {1..14})" "$(printf '%.0s-' {1..14})" "$(printf '%.0s-' {1..22})"
+for tool in "$@"; do
+  "$tool" --help >/dev/null
+  printf '| %-60s | %12s | %12s | %20s |\n' "$tool" "$(of_command "$tool" --help)" "$(of_command "$tool" env)" "$(of_launch "$tool")"
+done
