@@ -16,7 +16,8 @@ runtimes=(linux-x64 any)
 if [ "${1:-}" = any ]; then runtimes=(any); fi
 list=$(IFS=';' && echo "${runtimes[*]}")
 
-rm -f "$out"/AccelerateSharp.Cli.*.nupkg
+# What an earlier publish left behind would be packed too.
+rm -rf "$out"/AccelerateSharp.Cli.*.nupkg artifacts/publish/AccelerateSharp.Cli
 for runtime in "${runtimes[@]}"; do
   compile=true
   if [ "$runtime" = any ]; then compile=false; fi
