@@ -11,6 +11,7 @@ internal sealed class Questionnaire(IQuestions questions)
     /// <summary>Asks everything; returns the values of the file.</summary>
     public ConfigSection Run()
     {
+        _values[ConfigKeys.SameNetwork] = true;
         string[] types = [DistributedTypes.None, DistributedTypes.MultiCpu, DistributedTypes.MultiGpu];
         _type = types[questions.Choose("Which kind of machine are you using?", ["No distributed training", "multi-CPU", "multi-GPU"])];
         var machines = _type == DistributedTypes.None ? 1 : Machines();
@@ -33,14 +34,12 @@ internal sealed class Questionnaire(IQuestions questions)
         _values[ConfigKeys.UseCpu] = onCpu;
         _values[ConfigKeys.NumProcesses] = processes;
         _values[ConfigKeys.NumMachines] = machines;
-        _values[ConfigKeys.SameNetwork] ??= true;
         return _values;
     }
 
     private int Machines()
     {
         var machines = questions.Whole("How many machines will you use?", 1, minimum: 1);
-        _values[ConfigKeys.SameNetwork] = true;
         if (machines > 1)
         {
             _values[ConfigKeys.MachineRank] = questions.Whole("Which rank has this machine, from 0?", 0, minimum: 0, rank => rank < machines ? null : $"There are {machines} machines: 0 to {machines - 1}.");
