@@ -117,7 +117,7 @@ internal sealed class HubClient : IDisposable
     {
         try
         {
-            using var document = JsonDocument.Parse(await response.Content.ReadAsByteArrayAsync(cancellationToken).ConfigureAwait(false));
+            using var document = JsonDocument.Parse(await _transport.ReadAllAsync(response, cancellationToken).ConfigureAwait(false));
             var commit = document.RootElement.GetProperty("sha").GetString()!;
             string[] files = [.. document.RootElement.GetProperty("siblings").EnumerateArray()
                 .Select(sibling => sibling.GetProperty("rfilename").GetString()!).Where(HubNames.IsSafePath)];

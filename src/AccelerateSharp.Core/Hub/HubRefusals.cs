@@ -63,11 +63,12 @@ internal sealed class HubRefusals(HubOptions options, HubTransport transport)
             using var response = await transport.SendAsync(HttpMethod.Get, $"api/models?search={Uri.EscapeDataString(word)}&limit={SearchLimit}",
                 range: null, followsElsewhere: false, cancellationToken).ConfigureAwait(false);
             if (!response.IsSuccessStatusCode) return [];
-            using var found = JsonDocument.Parse(await response.Content.ReadAsByteArrayAsync(cancellationToken).ConfigureAwait(false));
+            using var found = JsonDocument.Parse(await transport.ReadAllAsync(response, cancellationToken).ConfigureAwait(false));
             return [.. found.RootElement.EnumerateArray().Select(model => model.GetProperty("id").GetString()!).Where(HubNames.IsModelId)];
         }
         // Names are a courtesy; the error that they belong to is what counts.
-        catch (Exception e) when (e is IOException or HttpRequestException or JsonException or InvalidOperationException or KeyNotFoundException)
+        catch (Exception e) when (e is JsonException or InvalidOperationException or KeyNotFoundException or HubException
+            || HubTransport.IsConnectionTrouble(e, cancellationToken))
         {
             return [];
         }

@@ -71,6 +71,14 @@ internal sealed class HubTransport : IDisposable
         return await body.ReadAsync(buffer, stall.Token).ConfigureAwait(false);
     }
 
+    /// <summary>Reads a short body whole.</summary>
+    public async Task<byte[]> ReadAllAsync(HttpResponseMessage response, CancellationToken cancellationToken)
+    {
+        using var stall = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        stall.CancelAfter(_options.StallTimeout);
+        return await response.Content.ReadAsByteArrayAsync(stall.Token).ConfigureAwait(false);
+    }
+
     /// <summary>Whether an exception tells of a connection that did not work, so that another attempt may help.</summary>
     public static bool IsConnectionTrouble(Exception exception, CancellationToken cancellationToken) =>
         exception is not HubException && (exception is HttpRequestException or IOException

@@ -47,6 +47,9 @@ internal sealed class FakeHub : IAsyncDisposable
     /// <summary>Statuses of the next requests to the API.</summary>
     public ConcurrentQueue<int> NextStatuses { get; } = [];
 
+    /// <summary>Whether the API begins an answer and does not end it.</summary>
+    public bool Stalls { get; set; }
+
     /// <summary>The refusal of every file, or null.</summary>
     public (int Status, string Code)? Refusal { get; set; }
 
@@ -122,6 +125,10 @@ internal sealed class FakeHub : IAsyncDisposable
         else if (NextStatuses.TryDequeue(out var status))
         {
             context.Response.StatusCode = status;
+        }
+        else if (Stalls)
+        {
+            await StallAfter(1)(context, "{}"u8.ToArray());
         }
         else if (path == "/api/models")
         {

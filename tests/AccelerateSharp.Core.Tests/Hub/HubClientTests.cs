@@ -172,6 +172,8 @@ public sealed class HubClientTests : IAsyncLifetime
         var path = await client.DownloadAsync(await FindAsync(client), "weights.bin", Cancel);
         Assert.Equal(_weights, await File.ReadAllBytesAsync(path, Cancel));
         Assert.Contains("GET /weights.bin bytes=1000-", _hub.Requests);
+        _hub.Stalls = true;
+        Assert.Equal(HubFailure.Unreachable, (await Assert.ThrowsAsync<HubException>(() => FindAsync(client))).Failure);
     }
 
     [Fact]
