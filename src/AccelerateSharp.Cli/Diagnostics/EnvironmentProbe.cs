@@ -1,6 +1,7 @@
 using System.Reflection;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using AccelerateSharp.Configuration;
 
 namespace AccelerateSharp.Cli.Diagnostics;
 
@@ -73,19 +74,8 @@ internal static class EnvironmentProbe
 
     private static ConfigFacts Config(string? named)
     {
-        var path = named ?? DefaultConfigFile();
+        var path = named ?? ConfigLocation.Default();
         if (File.Exists(path)) return new ConfigFacts(path, File.ReadAllText(path));
         return named is null ? new ConfigFacts(path, null) : throw new UserErrorException($"--config_file {named}: there is no such file.");
-    }
-
-    private static string DefaultConfigFile()
-    {
-        var home = Variable("HF_HOME")
-            ?? Path.Combine(Variable("XDG_CACHE_HOME") ?? Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".cache"), "huggingface");
-        var folder = Path.Combine(home, "accelerate");
-        var (yaml, json) = (Path.Combine(folder, "default_config.yaml"), Path.Combine(folder, "default_config.json"));
-        return !File.Exists(yaml) && File.Exists(json) ? json : yaml;
-
-        static string? Variable(string name) => Environment.GetEnvironmentVariable(name) is { Length: > 0 } value ? value : null;
     }
 }
