@@ -30,4 +30,7 @@ public class DataParallelTests
         Assert.Contains("Partial: no rank computed a gradient of _unused.weight, _unused.bias.", group[0].Errors, StringComparison.Ordinal);
         Assert.DoesNotContain("_unused.weight", group[1].Errors, StringComparison.Ordinal);
     }
+
+    [Fact]
+    public void A_thousand_steps_leave_nothing_behind() => WorkerGroup.Run("DataParallelLeavesNothing", 2);
 }

@@ -1,3 +1,4 @@
+using AccelerateSharp.Internal.Interop;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -27,6 +28,33 @@ internal static class DataParallelScenarios
         foreach (var (name, build, inputs) in EqualityModels.All)
             Compare(accelerator, name, build, inputs, steps, accumulation: 4);
         accelerator.EndTraining();
+    }
+
+    /// <summary>A thousand steps leave as many live tensors and autograd nodes as ten.</summary>
+    [Scenario]
+    public static void DataParallelLeavesNothing(WorkerContext context)
+    {
+        var accelerator = new Accelerator(cpu: true);
+        using var made = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1));
+        using var sgd = optim.SGD(made.parameters(), 0.01);
+        var (model, optimizer) = accelerator.Prepare(made, sgd);
+        Steps(10);
+        var before = (Tensor.TotalCount, AutogradNode.Live);
+        Steps(1000);
+        Expect.Equal(before, (Tensor.TotalCount, AutogradNode.Live), "live tensors and autograd nodes");
+        accelerator.EndTraining();
+
+        void Steps(int count)
+        {
+            for (var step = 0; step < count; step++)
+            {
+                using var scope = NewDisposeScope();
+                optimizer.zero_grad();
+                accelerator.Backward(model.call(ones(2, 4)).sum());
+                accelerator.ClipGradNorm(model.parameters(), 1);
+                optimizer.step();
+            }
+        }
     }
 
     /// <summary>Arguments: the number of steps, and <c>gpu</c> to run on GPUs.</summary>

@@ -181,7 +181,7 @@ internal sealed class GradientReducer : IDisposable
             {
                 if (gradients[i] is not { } gradient) continue;
                 members[i].Add(gradient);
-                _arrivals.Add(members[i].Order);
+                if (!_planned) _arrivals.Add(members[i].Order);
             }
 
             if (bucket.Pending > 0 && --bucket.Pending == 0) LaunchComplete();
