@@ -39,6 +39,9 @@ internal static class DataParallelScenarios
         using var sgd = optim.SGD(made.parameters(), 0.01);
         var (model, optimizer) = accelerator.Prepare(made, sgd);
         Steps(10);
+        // What was dropped at the start must not be finalised, and counted down, in between.
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
         var before = (Tensor.TotalCount, AutogradNode.Live);
         Steps(1000);
         Expect.Equal(before, (Tensor.TotalCount, AutogradNode.Live), "live tensors and autograd nodes");

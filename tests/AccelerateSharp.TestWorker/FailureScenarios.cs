@@ -158,6 +158,9 @@ internal static class FailureScenarios
             send.Wait();
         }
         for (var i = 0; i < 50; i++) Step();
+        // What was dropped at the start must not be finalised, and counted down, in between.
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
         var tensors = Tensor.TotalCount;
         var memory = Resident();
         for (var i = 0; i < 1000; i++) Step();

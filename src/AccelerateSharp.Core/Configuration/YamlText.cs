@@ -23,7 +23,9 @@ internal static partial class YamlText
         return quoted.Append('"').ToString();
     }
 
-    private static bool IsPlain(string text) => PlainText().IsMatch(text) && !text.EndsWith(':') && !text.Contains(": ", StringComparison.Ordinal) && !TypedText().IsMatch(text);
+    /// <remarks>A star behind a space: YamlDotNet reads such a key as the beginning of a text of several lines.</remarks>
+    private static bool IsPlain(string text) => PlainText().IsMatch(text) && !text.EndsWith(':') && !text.Contains(": ", StringComparison.Ordinal)
+        && !text.Contains(" *", StringComparison.Ordinal) && !TypedText().IsMatch(text);
 
     /// <summary>Line ends of Unicode, byte order marks and what is no character.</summary>
     private static bool IsAwkward(char c) => c is '\u2028' or '\u2029' or '\ufeff' or >= '\ufffe';

@@ -62,6 +62,7 @@ public sealed class ConfigWriterTests : IDisposable
     [InlineData("a b", "a b")]
     [InlineData("a ", "'a '")]
     [InlineData("a #b", "'a #b'")]
+    [InlineData("a *", "'a *'")]
     [InlineData("a\nb", "\"a\\u000Ab\"")]
     public void Text_is_quoted_where_it_would_be_taken_for_something_else(string text, string expected) => Assert.Equal(expected, YamlText.Of(text));
 

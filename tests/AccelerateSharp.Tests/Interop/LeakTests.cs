@@ -29,6 +29,9 @@ public sealed class LeakTests : IDisposable
         Assert.Equal(4, slots.Count);
         var input = randn(2, Width);
         var calls = 0;
+        // What earlier tests dropped must not be finalised, and counted down, in between.
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
         for (var step = 0; step < WarmUp; step++) Step();
         var (tensors, nodes, memory) = (Tensor.TotalCount, AutogradNode.Live, Resident());
         calls = 0;
@@ -72,6 +75,9 @@ public sealed class LeakTests : IDisposable
         using var scope = NewDisposeScope();
         var errors = new BackwardErrors();
         var leaf = nn.Parameter(randn(Width, Width));
+        // What earlier tests dropped must not be finalised, and counted down, in between.
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
         for (var step = 0; step < WarmUp; step++) Step(step);
         var (tensors, nodes, memory) = (Tensor.TotalCount, AutogradNode.Live, Resident());
         for (var step = 0; step < Steps; step++) Step(step);
