@@ -42,9 +42,6 @@ internal sealed class GradientBucket : IDisposable
 
     public bool IsLaunched => _work is not null;
 
-    /// <summary>Bytes of the buffer.</summary>
-    public long Bytes => _flat.numel() * _flat.element_size();
-
     public void Launch(ProcessGroup group)
     {
         using var noGrad = no_grad();

@@ -57,15 +57,11 @@ internal sealed class GradientReducer : IDisposable
     /// <summary>Whether the last backward changed <see cref="UnusedParameters"/>.</summary>
     public bool UnusedParametersChanged { get; private set; }
 
-    /// <summary>Buckets in the order of their collectives.</summary>
-    public IReadOnlyList<GradientBucket> Buckets => _buckets;
-
     /// <summary>Before the model's forward: the parameters' aliases go in.</summary>
     public void BeforeForward(bool synchronize)
     {
         // After an exception in the last forward its aliases are still in place.
-        _swap?.Restore();
-        _swap = null;
+        AfterForward();
         if (_bypassed)
         {
             throw new InvalidOperationException(
@@ -94,8 +90,7 @@ internal sealed class GradientReducer : IDisposable
     /// <summary>Before a backward pass; <paramref name="synchronize"/> says whether it ends an accumulation window.</summary>
     public void BeforeBackward(bool synchronize)
     {
-        _swap?.Restore();
-        _swap = null;
+        AfterForward();
         _synchronize = synchronize;
         _launched = 0;
         _arrived = false;
