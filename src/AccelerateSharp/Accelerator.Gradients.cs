@@ -35,6 +35,7 @@ public sealed partial class Accelerator
     public void Backward(Tensor loss)
     {
         ArgumentNullException.ThrowIfNull(loss);
+        OpenForwards.CloseAbandoned();
         var inWindow = !GradientState.SyncGradients;
         var synchronize = _noSync == 0 && (!inWindow || GradientState.SyncEachBatch);
         var reducers = Reducers().ToList();

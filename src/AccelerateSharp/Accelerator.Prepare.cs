@@ -1,6 +1,7 @@
 using AccelerateSharp.Data;
 using AccelerateSharp.Optimizers;
 using AccelerateSharp.Parallel;
+using AccelerateSharp.Precision;
 using TorchSharp.Modules;
 using static TorchSharp.torch.optim.lr_scheduler;
 using Module = TorchSharp.torch.nn.Module;
@@ -82,16 +83,24 @@ public sealed partial class Accelerator
         ArgumentNullException.ThrowIfNull(model);
         if (_models.Any(prepared => prepared.Model == (Module)model)) return model;
         if (_devicePlacement) ModelPlacement.MoveTo(model, Device);
-        _models.Add(new PreparedModel(model, SynchronizesNext, CreateReducer(model, evaluationMode)));
+        var reducer = CreateReducer(model, evaluationMode);
+        _models.Add(new PreparedModel(model, reducer, ForwardRegions(reducer), convertsOutputs: AutocastDtype is not null));
         ResetHeldGradients();
         return model;
     }
 
     /// <summary>The model without what <c>Prepare</c> put around it. AccelerateSharp prepares models in place, so it is the model itself.</summary>
     /// <remarks>Kept for programs that come from Python, and right under every strategy.</remarks>
-    public T UnwrapModel<T>(T model)
+    /// <param name="model">The model.</param>
+    /// <param name="keepFp32Wrapper">
+    /// False: from now on its forward computes in the precision of its weights, without autocast, and returns what it computed.
+    /// </param>
+    public T UnwrapModel<T>(T model, bool keepFp32Wrapper = true)
         where T : Module
-        => model;
+    {
+        if (!keepFp32Wrapper) _models.Find(prepared => prepared.Model == (Module)model)?.RestorePrecision();
+        return model;
+    }
 
     /// <summary>A prepared loader whose next epoch starts after the first <paramref name="numBatches"/> batches: to resume in the middle of an epoch.</summary>
     /// <remarks>Data that is read by index is skipped without reading it.</remarks>
@@ -125,6 +134,13 @@ public sealed partial class Accelerator
             value, scheduler, GradientState, () => OptimizerStepWasSkipped, NumProcesses, _loaderBinding.Configuration.SplitBatches, _stepSchedulerWithOptimizer);
         _schedulers.Add((LRScheduler)(object)prepared!);
         return prepared;
+    }
+
+    /// <summary>What is in force while a model's forward runs, outermost first.</summary>
+    private IEnumerable<IForwardRegion> ForwardRegions(GradientReducer? reducer)
+    {
+        if (reducer is not null) yield return new ReducerRegion(reducer, SynchronizesNext);
+        if (AutocastDtype is { } dtype) yield return new AutocastRegion(Device, dtype, _autocast);
     }
 
     private GradientReducer? CreateReducer(Module model, bool evaluationMode)

@@ -27,6 +27,10 @@ public sealed partial class Accelerator
 
     /// <summary>Connects this process to its job, if it is part of one, and chooses its device.</summary>
     /// <param name="devicePlacement">Whether <c>Prepare</c> moves models, optimizer states and batches to <see cref="Device"/>; true by default.</param>
+    /// <param name="mixedPrecision">
+    /// The precision that prepared models compute in; by default <c>ACCELERATE_MIXED_PRECISION</c>, which the launcher sets from its
+    /// configuration, else that of the weights. What the program says wins.
+    /// </param>
     /// <param name="gradientAccumulationSteps">
     /// Micro-batches per optimizer step; by default <c>ACCELERATE_GRADIENT_ACCUMULATION_STEPS</c>, else 1. Unlike in the reference,
     /// what the program says wins over the environment.
@@ -37,16 +41,20 @@ public sealed partial class Accelerator
     /// <param name="distributedDataParallel">How gradients are grouped and averaged.</param>
     /// <param name="initProcessGroup">Time-outs of the process group.</param>
     /// <param name="stepSchedulerWithOptimizer">Whether the learning-rate scheduler is stepped once for each optimizer step; false: a scheduler's step is always one step.</param>
+    /// <param name="autocast">How autocast works under mixed precision.</param>
+    /// <exception cref="NotSupportedException">The device cannot compute in <paramref name="mixedPrecision"/>.</exception>
     /// <exception cref="ArgumentException">Both kinds of accumulation settings were given, or a value is out of range.</exception>
     public Accelerator(
         bool devicePlacement = true,
+        MixedPrecision? mixedPrecision = null,
         int? gradientAccumulationSteps = null,
         bool cpu = false,
         DataLoaderConfiguration? dataLoaderConfiguration = null,
         GradientAccumulationPlugin? gradientAccumulationPlugin = null,
         DistributedDataParallelKwargs? distributedDataParallel = null,
         InitProcessGroupKwargs? initProcessGroup = null,
-        bool stepSchedulerWithOptimizer = true)
+        bool stepSchedulerWithOptimizer = true,
+        AutocastKwargs? autocast = null)
     {
         if (gradientAccumulationPlugin is not null && gradientAccumulationSteps is not null)
             throw new ArgumentException("Give either gradientAccumulationSteps or gradientAccumulationPlugin, not both.", nameof(gradientAccumulationSteps));
@@ -54,7 +62,8 @@ public sealed partial class Accelerator
         distributedDataParallel.Validate();
         _devicePlacement = devicePlacement;
         _stepSchedulerWithOptimizer = stepSchedulerWithOptimizer;
-        _state = new AcceleratorState(cpu, initProcessGroup, distributedDataParallel);
+        _autocast = autocast ?? new();
+        _state = new AcceleratorState(cpu, initProcessGroup, distributedDataParallel, mixedPrecision);
         GradientState.PluginOptions = gradientAccumulationPlugin ?? new GradientAccumulationPlugin { NumSteps = AccumulationSteps(gradientAccumulationSteps) };
         _loaderBinding = new LoaderBinding(new RankContext(_state.PartialState), GradientState, dataLoaderConfiguration ?? new(), devicePlacement);
     }
@@ -88,6 +97,9 @@ public sealed partial class Accelerator
 
     /// <inheritdoc cref="PartialState.Device"/>
     public torch.Device Device => _state.Device;
+
+    /// <inheritdoc cref="AcceleratorState.MixedPrecision"/>
+    public MixedPrecision MixedPrecision => _state.MixedPrecision;
 
     /// <inheritdoc cref="PartialState.UseDistributed"/>
     public bool UseDistributed => _state.UseDistributed;

@@ -1,4 +1,5 @@
 using AccelerateSharp.Launch;
+using AccelerateSharp.Precision;
 using TorchSharp;
 
 namespace AccelerateSharp;
@@ -6,15 +7,19 @@ namespace AccelerateSharp;
 /// <summary>The topology of the job and the settings that it trains with.</summary>
 public sealed class AcceleratorState
 {
-    internal AcceleratorState(bool cpu, InitProcessGroupKwargs? processGroup, DistributedDataParallelKwargs distributedDataParallel)
+    internal AcceleratorState(bool cpu, InitProcessGroupKwargs? processGroup, DistributedDataParallelKwargs distributedDataParallel, MixedPrecision? mixedPrecision)
     {
+        MixedPrecision = PrecisionChoice.Of(mixedPrecision, new EnvironmentReader());
         PartialState = new PartialState(cpu, processGroup);
         DistributedDataParallel = distributedDataParallel;
-        RefuseMixedPrecision();
+        PrecisionSupport.Check(MixedPrecision, Device, ProcessIndex);
     }
 
     /// <summary>The topology alone.</summary>
     public PartialState PartialState { get; }
+
+    /// <summary>The precision that prepared models compute in. Weights, gradients and optimizer states keep theirs.</summary>
+    public MixedPrecision MixedPrecision { get; }
 
     /// <summary>How gradients are grouped and averaged.</summary>
     public DistributedDataParallelKwargs DistributedDataParallel { get; }
@@ -50,14 +55,5 @@ public sealed class AcceleratorState
     public bool UseDistributed => PartialState.UseDistributed;
 
     /// <inheritdoc/>
-    public override string ToString() => PartialState.ToString();
-
-    /// <summary>Training in another precision than was asked for would be a silent mistake.</summary>
-    private void RefuseMixedPrecision()
-    {
-        var precision = new EnvironmentReader().Text(EnvironmentVariables.MixedPrecision);
-        if (precision is null || precision.Equals("no", StringComparison.OrdinalIgnoreCase)) return;
-        throw new NotSupportedException(
-            $"Rank {ProcessIndex}: ACCELERATE_MIXED_PRECISION is '{precision}', but this version computes in the precision of the weights. Set it to 'no' (accelerate launch --mixed_precision no).");
-    }
+    public override string ToString() => $"{PartialState}\nMixed precision: {MixedPrecision}";
 }

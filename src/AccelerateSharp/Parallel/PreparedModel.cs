@@ -1,4 +1,7 @@
+using System.Linq.Expressions;
 using System.Reflection;
+using AccelerateSharp.Precision;
+using static TorchSharp.torch.nn;
 using Module = TorchSharp.torch.nn.Module;
 
 namespace AccelerateSharp.Parallel;
@@ -6,40 +9,70 @@ namespace AccelerateSharp.Parallel;
 /// <summary>A model with the hooks that make it part of a run.</summary>
 internal sealed class PreparedModel : IDisposable
 {
-    private readonly List<IDisposable> _hooks = [];
+    private static readonly MethodInfo _afterForward = typeof(PreparedModel).GetMethod(nameof(AfterForward), BindingFlags.Instance | BindingFlags.NonPublic)!;
 
-    public PreparedModel(Module model, Func<bool> synchronize, GradientReducer? reducer)
+    private readonly List<IForwardRegion> _regions;
+    private readonly List<object> _hooks = [];
+    private bool _convertsOutputs;
+
+    /// <param name="model">The model; it stays the same object.</param>
+    /// <param name="reducer">Averages its gradients over the ranks; null where nothing is to average.</param>
+    /// <param name="regions">What is in force while its forward runs, outermost first.</param>
+    /// <param name="convertsOutputs">Whether its half-precision outputs become float32.</param>
+    public PreparedModel(Module model, GradientReducer? reducer, IEnumerable<IForwardRegion> regions, bool convertsOutputs)
     {
         Model = model;
         Reducer = reducer;
-        if (reducer is null) return;
-        Hook("register_forward_pre_hook", _ => reducer.BeforeForward(synchronize()));
-        Hook("register_forward_hook", _ => reducer.AfterForward());
+        _regions = [.. regions];
+        _convertsOutputs = convertsOutputs;
+        if (_regions.Count == 0) return;
+        var hookable = Hookable(model);
+        Hook(hookable, "register_forward_pre_hook", (Action<Module>)(_ => OpenForwards.Enter(Model, _regions)));
+        // Not the plain Action<Module> after the forward: only the typed hook can replace the result.
+        Hook(hookable, "register_forward_hook", ResultHook(hookable.GetGenericArguments()[1]));
     }
 
     public Module Model { get; }
 
     public GradientReducer? Reducer { get; }
 
+    /// <summary>From now on the forward computes, and answers, in the precision of the weights.</summary>
+    public void RestorePrecision()
+    {
+        _regions.RemoveAll(region => region is not ReducerRegion);
+        _convertsOutputs = false;
+    }
+
     public void Dispose()
     {
-        foreach (var hook in _hooks) hook.Dispose();
+        foreach (var hook in _hooks) hook.GetType().GetMethod("remove")!.Invoke(hook, null);
         Reducer?.Dispose();
     }
 
-    /// <summary>The hooks are declared on each <c>Module&lt;…&gt;</c> of its own signature; this finds the one that every signature has.</summary>
-    private void Hook(string method, Action<Module> action)
+    /// <summary>The base type that has the hooks; its type arguments follow the model's signature.</summary>
+    private static Type Hookable(Module model)
     {
-        var register = Model.GetType().GetMethod(method, BindingFlags.Instance | BindingFlags.Public, [typeof(Action<Module>)])
-            ?? throw new ArgumentException(
-                $"Accelerator.Prepare: {Model.GetType().Name} derives from torch.nn.Module directly and cannot be called; derive it from Module<TInput, TResult>.", nameof(method));
-        var remover = register.Invoke(Model, [action])!;
-        _hooks.Add(new HookHandle(remover));
+        for (var type = model.GetType(); type is not null; type = type.BaseType)
+            if (type.IsGenericType && type.GetGenericTypeDefinition() == typeof(HookableModule<,>)) return type;
+        throw new ArgumentException(
+            $"Accelerator.Prepare: {model.GetType().Name} derives from torch.nn.Module directly and cannot be called; derive it from Module<TInput, TResult>.", nameof(model));
     }
 
-    /// <summary>TorchSharp's remover, whose type depends on the module's signature.</summary>
-    private sealed class HookHandle(object remover) : IDisposable
+    private void Hook(Type hookable, string method, Delegate hook) =>
+        _hooks.Add(hookable.GetMethod(method, [hook.GetType()])!.Invoke(Model, [hook])!);
+
+    /// <summary>A delegate like <c>Func&lt;Module, TInput, TResult, TResult&gt;</c> that hands the last argument to <see cref="AfterForward"/>.</summary>
+    private Delegate ResultHook(Type type)
     {
-        public void Dispose() => remover.GetType().GetMethod("remove")!.Invoke(remover, null);
+        var signature = type.GetMethod("Invoke")!;
+        var parameters = signature.GetParameters().Select(parameter => Expression.Parameter(parameter.ParameterType)).ToArray();
+        var body = Expression.Call(Expression.Constant(this), _afterForward.MakeGenericMethod(signature.ReturnType), parameters[^1]);
+        return Expression.Lambda(type, body, parameters).Compile();
+    }
+
+    private TResult AfterForward<TResult>(TResult result)
+    {
+        OpenForwards.Leave(Model);
+        return _convertsOutputs ? OutputCast.ToFloat32(result) : result;
     }
 }

@@ -24,13 +24,15 @@ internal abstract class TreeContainer
     public static object Copy(IList original, IEnumerable<object?> entries)
     {
         var items = entries.ToArray();
-        if (original is Array)
+        var type = original.GetType();
+        // The compiler's own read-only lists stand behind interfaces only, which an array implements as well.
+        if (type.IsArray || Attribute.IsDefined(type, typeof(CompilerGeneratedAttribute)))
         {
-            var array = Array.CreateInstance(original.GetType().GetElementType()!, items.Length);
+            var array = Array.CreateInstance(TreeTypes.ElementOf(type)!, items.Length);
             for (var i = 0; i < items.Length; i++) array.SetValue(items[i], i);
             return array;
         }
-        var copy = (IList)New(original.GetType());
+        var copy = (IList)New(type);
         foreach (var item in items) copy.Add(item);
         return copy;
     }

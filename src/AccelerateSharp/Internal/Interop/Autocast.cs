@@ -65,7 +65,7 @@ internal static partial class Autocast
     private static partial int DecrementNesting();
 
     /// <summary>Puts back what was set before, and drops the cached casts when it was the outermost region.</summary>
-    internal readonly ref struct Scope
+    internal readonly struct Scope : IDisposable
     {
         private readonly DeviceType _device;
         private readonly bool _enabled;

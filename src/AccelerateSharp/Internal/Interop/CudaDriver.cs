@@ -24,6 +24,16 @@ internal static unsafe class CudaDriver
         }
     }
 
+    /// <summary>The generation of a GPU: 8.0 is Ampere, 9.0 is Hopper.</summary>
+    internal static Version ComputeCapability(int deviceIndex)
+    {
+        if (!IsAvailable) throw new InvalidOperationException($"CUDA device {deviceIndex} was asked for, but {WhyUnavailable}.");
+        Check(CudaDriverNative.cuDeviceGet(out var device, deviceIndex), $"{nameof(CudaDriverNative.cuDeviceGet)}({deviceIndex})");
+        Check(CudaDriverNative.cuDeviceGetAttribute(out var major, CudaDriverNative.ComputeCapabilityMajor, device), nameof(CudaDriverNative.cuDeviceGetAttribute));
+        Check(CudaDriverNative.cuDeviceGetAttribute(out var minor, CudaDriverNative.ComputeCapabilityMinor, device), nameof(CudaDriverNative.cuDeviceGetAttribute));
+        return new Version(major, minor);
+    }
+
     /// <exception cref="CudaException"><paramref name="result"/> is not success.</exception>
     internal static void Check(int result, string call)
     {

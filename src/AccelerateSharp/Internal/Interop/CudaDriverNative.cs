@@ -10,6 +10,9 @@ internal static unsafe partial class CudaDriverNative
     internal const int Success = 0;
     internal const int NotReady = 600;
 
+    internal const int ComputeCapabilityMajor = 75;
+    internal const int ComputeCapabilityMinor = 76;
+
     internal const uint StreamNonBlocking = 1;
     internal const uint EventDefault = 0;
     internal const uint EventDisableTiming = 2;
@@ -31,6 +34,9 @@ internal static unsafe partial class CudaDriverNative
 
     [LibraryImport(Library)]
     internal static partial int cuDeviceGet(out int device, int ordinal);
+
+    [LibraryImport(Library)]
+    internal static partial int cuDeviceGetAttribute(out int value, int attribute, int device);
 
     [LibraryImport(Library)]
     internal static partial int cuDevicePrimaryCtxRetain(out nint context, int device);
