@@ -38,22 +38,22 @@ public sealed partial class Accelerator
         OpenForwards.CloseAbandoned();
         var inWindow = !GradientState.SyncGradients;
         var synchronize = _noSync == 0 && (!inWindow || GradientState.SyncEachBatch);
-        var reducers = Reducers().ToList();
-        foreach (var reducer in reducers) reducer.BeforeBackward(synchronize);
+        var synchronizers = _models.Select(model => model.Synchronizer).OfType<IGradientSynchronizer>().ToList();
+        foreach (var synchronizer in synchronizers) synchronizer.BeforeBackward(synchronize);
         try
         {
             if (GradientState.NumSteps == 1) loss.backward();
             else using (var scaled = loss / GradientState.NumSteps) scaled.backward();
             _backwardErrors.ThrowPending();
-            foreach (var reducer in reducers) reducer.AfterBackward(hide: inWindow);
+            foreach (var synchronizer in synchronizers) synchronizer.AfterBackward(hide: inWindow);
         }
         catch
         {
-            foreach (var reducer in reducers) reducer.AbandonBackward();
+            foreach (var synchronizer in synchronizers) synchronizer.AbandonBackward();
             throw;
         }
 
-        if (_state.PartialState.Debug) ReportUnused(reducers);
+        if (_state.PartialState.Debug) ReportUnused(synchronizers.OfType<GradientReducer>());
         if (inWindow) (_held ??= new HeldGradients(UnreducedParameters())).Hold();
         else _held?.Release();
     }
@@ -98,7 +98,7 @@ public sealed partial class Accelerator
     public Tensor ClipGradNorm(IEnumerable<Parameter> parameters, double maxNorm, double normType = 2)
     {
         ArgumentNullException.ThrowIfNull(parameters);
-        return GradientClipping.ByNorm(parameters, maxNorm, normType, Device);
+        return GradientClipping.ByNorm(parameters, maxNorm, normType, Device, ShardGroupOf);
     }
 
     /// <summary>Limits every element of the gradients to [-<paramref name="clipValue"/>, <paramref name="clipValue"/>].</summary>
@@ -122,12 +122,10 @@ public sealed partial class Accelerator
         }
     }
 
-    private IEnumerable<GradientReducer> Reducers() => _models.Select(model => model.Reducer).OfType<GradientReducer>();
-
-    /// <summary>Trainable parameters that no reducer holds: those of a job of one process.</summary>
+    /// <summary>Trainable parameters whose gradients nobody holds: those of a job of one process.</summary>
     private IReadOnlyList<Parameter> UnreducedParameters()
     {
-        var reduced = _models.Where(model => model.Reducer is not null).SelectMany(model => model.Model.parameters()).ToHashSet<Parameter>(ReferenceEqualityComparer.Instance);
+        var reduced = _models.Where(model => model.Synchronizer is not null).SelectMany(model => model.Model.parameters()).ToHashSet<Parameter>(ReferenceEqualityComparer.Instance);
         return [.. _models.SelectMany(model => model.Model.parameters())
             .Concat(_optimizers.SelectMany(optimizer => optimizer.parameters()))
             .Where(parameter => parameter.requires_grad && !reduced.Contains(parameter))

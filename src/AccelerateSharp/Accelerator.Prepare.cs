@@ -1,6 +1,7 @@
 using AccelerateSharp.Data;
 using AccelerateSharp.Optimizers;
 using AccelerateSharp.Parallel;
+using AccelerateSharp.Parallel.Sharding;
 using AccelerateSharp.Precision;
 using TorchSharp.Modules;
 using static TorchSharp.torch.optim.lr_scheduler;
@@ -82,9 +83,14 @@ public sealed partial class Accelerator
     {
         ArgumentNullException.ThrowIfNull(model);
         if (_models.Any(prepared => prepared.Model == (Module)model)) return model;
-        if (_devicePlacement) ModelPlacement.MoveTo(model, Device);
-        var reducer = CreateReducer(model, evaluationMode);
-        _models.Add(new PreparedModel(model, reducer, ForwardRegions(reducer), convertsOutputs: AutocastDtype is not null));
+        IGradientSynchronizer? synchronizer = evaluationMode ? null : CreateEngine(model);
+        if (synchronizer is null)
+        {
+            if (_devicePlacement) ModelPlacement.MoveTo(model, Device);
+            synchronizer = CreateReducer(model, evaluationMode);
+        }
+
+        _models.Add(new PreparedModel(model, synchronizer, ForwardRegions(synchronizer), convertsOutputs: AutocastDtype is not null));
         ResetHeldGradients();
         return model;
     }
@@ -137,9 +143,10 @@ public sealed partial class Accelerator
     }
 
     /// <summary>What is in force while a model's forward runs, outermost first.</summary>
-    private IEnumerable<IForwardRegion> ForwardRegions(GradientReducer? reducer)
+    private IEnumerable<IForwardRegion> ForwardRegions(IGradientSynchronizer? synchronizer)
     {
-        if (reducer is not null) yield return new ReducerRegion(reducer, SynchronizesNext);
+        if (synchronizer is GradientReducer reducer) yield return new ReducerRegion(reducer, SynchronizesNext);
+        if (synchronizer is ShardingEngine engine) yield return new ShardingRegion(engine);
         if (AutocastDtype is { } dtype) yield return new AutocastRegion(Device, dtype, _autocast);
     }
 
@@ -153,7 +160,9 @@ public sealed partial class Accelerator
     private Optimizer PrepareOptimizer(Optimizer optimizer)
     {
         if (_optimizers.Contains(optimizer)) return optimizer;
-        if (_devicePlacement && optimizer is OptimizerHelper managed) managed.to(Device);
+        var engines = Engines().ToList();
+        if (engines.Count > 0) ShardedOptimizerState.Divide(optimizer, engines);
+        else if (_devicePlacement && optimizer is OptimizerHelper managed) managed.to(Device);
         _optimizers.Add(optimizer);
         ResetHeldGradients();
         return optimizer;

@@ -7,12 +7,15 @@ namespace AccelerateSharp;
 /// <summary>The topology of the job and the settings that it trains with.</summary>
 public sealed class AcceleratorState
 {
-    internal AcceleratorState(bool cpu, InitProcessGroupKwargs? processGroup, DistributedDataParallelKwargs distributedDataParallel, MixedPrecision? mixedPrecision)
+    internal AcceleratorState(bool cpu, InitProcessGroupKwargs? processGroup, DistributedDataParallelKwargs distributedDataParallel, MixedPrecision? mixedPrecision, FullyShardedDataParallelPlugin? fsdp)
     {
         MixedPrecision = PrecisionChoice.Of(mixedPrecision, new EnvironmentReader());
         PartialState = new PartialState(cpu, processGroup);
         DistributedDataParallel = distributedDataParallel;
         PrecisionSupport.Check(MixedPrecision, Device, ProcessIndex);
+        var environment = new EnvironmentReader();
+        if (fsdp is null && environment.Flag(EnvironmentVariables.UseFsdp)) fsdp = new();
+        FsdpPlugin = fsdp?.Resolve(environment);
     }
 
     /// <summary>The topology alone.</summary>
@@ -24,8 +27,11 @@ public sealed class AcceleratorState
     /// <summary>How gradients are grouped and averaged.</summary>
     public DistributedDataParallelKwargs DistributedDataParallel { get; }
 
-    /// <inheritdoc cref="PartialState.DistributedType"/>
-    public DistributedType DistributedType => PartialState.DistributedType;
+    /// <summary>How models are sharded; null where they are not. Every property has its value.</summary>
+    public FullyShardedDataParallelPlugin? FsdpPlugin { get; }
+
+    /// <summary>How the processes share the work.</summary>
+    public DistributedType DistributedType => FsdpPlugin is not null && PartialState.UseDistributed ? DistributedType.Fsdp : PartialState.DistributedType;
 
     /// <inheritdoc cref="PartialState.ProcessGroup"/>
     public ProcessGroup? ProcessGroup => PartialState.ProcessGroup;

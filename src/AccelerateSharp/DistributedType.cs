@@ -11,4 +11,7 @@ public enum DistributedType
 
     /// <summary>One process for each GPU, which talk through NCCL.</summary>
     MultiGpu,
+
+    /// <summary>Several processes, on CPUs or GPUs, among which the models are divided (FSDP).</summary>
+    Fsdp,
 }

@@ -40,6 +40,9 @@ public sealed partial class PartialState
     /// <summary>Index of this process on its machine, from 0.</summary>
     public int LocalProcessIndex => _topology.Worker.LocalRank;
 
+    /// <summary>Number of processes of the job on this machine.</summary>
+    internal int LocalNumProcesses => _topology.Worker.LocalWorldSize;
+
     /// <summary>Whether this is rank 0.</summary>
     public bool IsMainProcess => ProcessIndex == 0;
 

@@ -23,6 +23,8 @@ internal static class EnvironmentVariables
     // What `accelerate launch` decides for the program.
     public const string UseCpu = "ACCELERATE_USE_CPU";
     public const string MixedPrecision = "ACCELERATE_MIXED_PRECISION";
+    public const string UseFsdp = "ACCELERATE_USE_FSDP";
+
     public const string DebugMode = "ACCELERATE_DEBUG_MODE";
     public const string OmpThreads = "OMP_NUM_THREADS";
 

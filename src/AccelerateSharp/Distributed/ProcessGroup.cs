@@ -38,6 +38,9 @@ public sealed partial class ProcessGroup : IDisposable
     /// <summary>The longest that an operation may take before it fails with a <see cref="CollectiveTimeoutException"/>.</summary>
     public TimeSpan Timeout => _context.Timeout;
 
+    /// <summary>Where the tensors of its operations live.</summary>
+    internal torch.Device Device => new(_backend.DeviceType, _backend.DeviceIndex);
+
     internal GroupHealth Health => _context.Health;
 
     /// <summary>Joins the group of all processes of a job; returns when every member is connected.</summary>

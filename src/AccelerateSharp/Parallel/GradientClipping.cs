@@ -7,13 +7,21 @@ namespace AccelerateSharp.Parallel;
 internal static class GradientClipping
 {
     /// <summary>PyTorch's <c>clip_grad_norm_</c>: one coefficient for all gradients, min(1, max / (norm + 1e-6)).</summary>
-    public static Tensor ByNorm(IEnumerable<Parameter> parameters, double maxNorm, double normType, Device device)
+    /// <param name="parameters">The parameters.</param>
+    /// <param name="maxNorm">The largest norm allowed.</param>
+    /// <param name="normType">Which p-norm.</param>
+    /// <param name="device">Where the result is if there are no gradients.</param>
+    /// <param name="shardGroupOf">The ranks between which a parameter is divided; null where this rank has the whole. One reduction of one number for each such group.</param>
+    public static Tensor ByNorm(IEnumerable<Parameter> parameters, double maxNorm, double normType, Device device, Func<Parameter, ProcessGroup?> shardGroupOf)
     {
         using var noGrad = no_grad();
         using var scope = NewDisposeScope();
-        var gradients = Gradients(parameters);
-        if (gradients.Count == 0) return zeros(1, device: device).squeeze().MoveToOuterDisposeScope();
-        var norms = gradients.Select(gradient => Norm(gradient, normType).to(gradients[0].device)).ToArray();
+        var all = parameters.Distinct<Parameter>(ReferenceEqualityComparer.Instance).ToList();
+        var gradients = Gradients(all);
+        if (gradients.Count > 0) device = gradients[0].device;
+        // A rank without a gradient of its own still takes part where others may have one.
+        var norms = all.GroupBy(shardGroupOf, GroupComparer.Instance).Select(part => NormOf(Gradients(part), normType, part.Key, device)).ToArray();
+        if (norms.Length == 0) return zeros(1, device: device).squeeze().MoveToOuterDisposeScope();
         var total = Norm(stack(norms), normType);
         var coefficient = (maxNorm / (total + 1e-6)).clamp_max(1.0);
         foreach (var gradient in gradients) gradient.mul_(coefficient.to(gradient.device));
@@ -31,6 +39,30 @@ internal static class GradientClipping
     private static List<Tensor> Gradients(IEnumerable<Parameter> parameters) =>
         [.. parameters.Distinct<Parameter>(ReferenceEqualityComparer.Instance).Select(parameter => parameter.grad).OfType<Tensor>()];
 
+    /// <summary>The norm of gradients that lie here, and on the other ranks of a group.</summary>
+    private static Tensor NormOf(List<Tensor> gradients, double normType, ProcessGroup? group, Device device)
+    {
+        var mine = gradients.Count == 0
+            ? zeros(1, device: device).squeeze()
+            : Norm(stack([.. gradients.Select(gradient => Norm(gradient, normType).to(ScalarType.Float32).to(device))]), normType);
+        if (group is null) return mine;
+        // What is exchanged lives where the group's backend works, whatever the gradients were moved to.
+        var isMax = double.IsPositiveInfinity(normType);
+        var sum = (isMax ? mine : mine.pow(normType)).to(group.Device);
+        group.AllReduce(sum, isMax ? ReduceOp.Max : ReduceOp.Sum);
+        return (isMax ? sum : sum.pow(1 / normType)).to(device);
+    }
+
     private static Tensor Norm(Tensor tensor, double normType) =>
         double.IsPositiveInfinity(normType) ? tensor.abs().max() : tensor.norm((float)normType);
+
+    /// <summary>Groups by identity; null is a group as well.</summary>
+    private sealed class GroupComparer : IEqualityComparer<ProcessGroup?>
+    {
+        public static readonly GroupComparer Instance = new();
+
+        public bool Equals(ProcessGroup? x, ProcessGroup? y) => ReferenceEquals(x, y);
+
+        public int GetHashCode(ProcessGroup? group) => group is null ? 0 : System.Runtime.CompilerServices.RuntimeHelpers.GetHashCode(group);
+    }
 }

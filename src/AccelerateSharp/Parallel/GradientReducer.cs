@@ -18,7 +18,7 @@ namespace AccelerateSharp.Parallel;
 /// parameters that the loss uses outside of the model's forward - are reduced after the backward pass from then on.
 /// </para>
 /// </remarks>
-internal sealed class GradientReducer : IDisposable
+internal sealed class GradientReducer : IGradientSynchronizer
 {
     private readonly Module _model;
     private readonly ProcessGroup _group;

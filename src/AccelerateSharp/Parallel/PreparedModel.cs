@@ -1,5 +1,6 @@
 using System.Linq.Expressions;
 using System.Reflection;
+using AccelerateSharp.Parallel.Sharding;
 using AccelerateSharp.Precision;
 using static TorchSharp.torch.nn;
 using Module = TorchSharp.torch.nn.Module;
@@ -16,13 +17,13 @@ internal sealed class PreparedModel : IDisposable
     private bool _convertsOutputs;
 
     /// <param name="model">The model; it stays the same object.</param>
-    /// <param name="reducer">Averages its gradients over the ranks; null where nothing is to average.</param>
+    /// <param name="synchronizer">Brings its gradients together over the ranks; null where there is nothing to do.</param>
     /// <param name="regions">What is in force while its forward runs, outermost first.</param>
     /// <param name="convertsOutputs">Whether its half-precision outputs become float32.</param>
-    public PreparedModel(Module model, GradientReducer? reducer, IEnumerable<IForwardRegion> regions, bool convertsOutputs)
+    public PreparedModel(Module model, IGradientSynchronizer? synchronizer, IEnumerable<IForwardRegion> regions, bool convertsOutputs)
     {
         Model = model;
-        Reducer = reducer;
+        Synchronizer = synchronizer;
         _regions = [.. regions];
         _convertsOutputs = convertsOutputs;
         if (_regions.Count == 0) return;
@@ -34,19 +35,19 @@ internal sealed class PreparedModel : IDisposable
 
     public Module Model { get; }
 
-    public GradientReducer? Reducer { get; }
+    public IGradientSynchronizer? Synchronizer { get; }
 
     /// <summary>From now on the forward computes, and answers, in the precision of the weights.</summary>
     public void RestorePrecision()
     {
-        _regions.RemoveAll(region => region is not ReducerRegion);
+        _regions.RemoveAll(region => region is not (ReducerRegion or ShardingRegion));
         _convertsOutputs = false;
     }
 
     public void Dispose()
     {
         foreach (var hook in _hooks) hook.GetType().GetMethod("remove")!.Invoke(hook, null);
-        Reducer?.Dispose();
+        Synchronizer?.Dispose();
     }
 
     /// <summary>The base type that has the hooks; its type arguments follow the model's signature.</summary>

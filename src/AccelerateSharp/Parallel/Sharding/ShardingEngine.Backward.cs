@@ -1,0 +1,167 @@
+using AccelerateSharp.Internal.Interop;
+using static TorchSharp.torch;
+
+namespace AccelerateSharp.Parallel.Sharding;
+
+// The backward of units: gather again, take gradients, reduce, free.
+internal sealed partial class ShardingEngine
+{
+    private bool _synchronize;
+
+    public void BeforeBackward(bool synchronize)
+    {
+        lock (_gate)
+        {
+            AbandonForward();
+            _synchronize = synchronize || _options.ReduceEveryBatch;
+            foreach (var unit in Units) foreach (var parameter in unit.Parameters) parameter.Withdraw();
+            _inBackward = true;
+        }
+    }
+
+    public void AfterBackward(bool hide)
+    {
+        lock (_gate)
+        {
+            using var noGrad = no_grad();
+            foreach (var unit in Units) unit.CollectNativeGradients();
+            _inBackward = false;
+            CheckStrays();
+            if (_synchronize)
+            {
+                foreach (var unit in Units) Reduce(unit);
+                _reduction.Finish();
+            }
+
+            Settle();
+            if (hide) return;
+            foreach (var unit in Units) foreach (var parameter in unit.Parameters) parameter.Show();
+        }
+    }
+
+    public void AbandonBackward()
+    {
+        lock (_gate)
+        {
+            _inBackward = false;
+            _reduction.Abandon();
+            foreach (var flat in Units.SelectMany(unit => unit.Flats)) flat.TakeGradients()?.Dispose();
+            foreach (var unit in Units.Where(unit => unit.IsActive)) unit.Leave(backwardFollows: false);
+            Settle();
+        }
+    }
+
+    /// <summary>Backward is about to compute with a unit.</summary>
+    public void OnOutputGradients(UnitExecution execution)
+    {
+        lock (_gate)
+        {
+            Open(execution);
+            MakeWhole(execution.Unit);
+            if (_options.BackwardPrefetch == BackwardPrefetchMoment.BeforeGradients) PrefetchBefore(execution);
+        }
+    }
+
+    /// <summary>The gradients of all that flowed into a unit are computed.</summary>
+    public void OnInputGradients(UnitExecution execution)
+    {
+        lock (_gate)
+        {
+            execution.AwaitsInputs = false;
+            Close(execution);
+        }
+    }
+
+    /// <summary>The gradients of a unit's parameters are computed.</summary>
+    private void OnParameterGradients(UnitExecution execution, GradientSlots gradients)
+    {
+        lock (_gate)
+        {
+            if (!_inBackward)
+            {
+                _bypassed = true;
+                return;
+            }
+
+            execution.Unit.AddGradients(gradients);
+            execution.AwaitsParameters = false;
+            Close(execution);
+        }
+    }
+
+    private static void Open(UnitExecution execution)
+    {
+        if (execution.IsOpen) return;
+        execution.IsOpen = true;
+        execution.Unit.OpenBackwards++;
+    }
+
+    /// <summary>Ends a unit's part in a backward as far as that is known: frees its parameters, starts the reduction.</summary>
+    private void Close(UnitExecution execution)
+    {
+        if (!execution.IsComplete) return;
+        var unit = execution.Unit;
+        if (!unit.HasAllNativeGradients()) return;
+        unit.CollectNativeGradients();
+        if (execution.IsOpen)
+        {
+            execution.IsOpen = false;
+            unit.OpenBackwards--;
+        }
+
+        if (unit.OpenBackwards == 0)
+        {
+            unit.LeaveNative();
+            Free(unit);
+        }
+
+        if (unit.Pending > 0) unit.Pending--;
+        if (unit.Pending == 0 && _synchronize) Reduce(unit);
+        if (_options.BackwardPrefetch == BackwardPrefetchMoment.AfterGradients) PrefetchBefore(execution);
+    }
+
+    private void PrefetchBefore(UnitExecution execution)
+    {
+        for (var previous = execution.Previous; previous is not null; previous = previous.Previous)
+        {
+            if (previous.Unit.IsGathered || previous.Unit.IsRoot) continue;
+            Prefetch(previous.Unit);
+            return;
+        }
+    }
+
+    private void Reduce(ShardedUnit unit)
+    {
+        foreach (var flat in unit.Flats)
+            if (flat.TakeGradients() is { } gradient) _reduction.Start(flat, gradient);
+    }
+
+    /// <summary>Between steps nothing is whole and nobody waits.</summary>
+    private void Settle()
+    {
+        _postponed = null;
+        foreach (var unit in Units)
+        {
+            (unit.Pending, unit.OpenBackwards) = (0, 0);
+            unit.LeaveNative();
+            Free(unit);
+        }
+
+        _lastExecution = null;
+        _generation++;
+    }
+
+    /// <summary>A gradient that autograd left in a parameter itself belongs to this rank's part of it alone.</summary>
+    private void CheckStrays()
+    {
+        foreach (var parameter in Units.SelectMany(unit => unit.Parameters))
+        {
+            using var gradient = parameter.Parameter.grad;
+            if (gradient is null) continue;
+            parameter.Parameter.grad = null;
+            throw new InvalidOperationException(
+                $"Rank {_mesh.Rank}: a gradient of the sharded parameter '{parameter.Name}' arrived past its unit. Its module was entered through forward() in place of call(), or the loss uses the parameter outside of the model's forward, where this rank has only a part of it. "
+                + "Use call(), and compute such terms of the loss inside of the model's forward.");
+        }
+    }
+}

@@ -1,0 +1,151 @@
+using static TorchSharp.torch;
+
+namespace AccelerateSharp.Parallel.Sharding;
+
+// The forward of units: gather, compute, free; and which unit is gathered ahead.
+internal sealed partial class ShardingEngine
+{
+    /// <summary>Units besides the model's own that may be whole at once.</summary>
+    private const int MaxWhole = 2;
+
+    private long _generation;
+    private UnitExecution? _lastExecution;
+    private ShardedUnit? _lastUnit;
+    private ShardedUnit? _postponed;
+    private bool _inBackward;
+    private bool _bypassed;
+
+    /// <summary>Before a unit's module computes: its parameters are whole and in place.</summary>
+    /// <returns>What backward will have to do with this forward; null where gradients are off.</returns>
+    public UnitExecution? BeforeForward(ShardedUnit unit)
+    {
+        lock (_gate)
+        {
+            if (unit.IsRoot && !_inBackward) BeginForward();
+            // What is still in place is left of a forward that threw.
+            if (unit.IsActive) unit.Leave(backwardFollows: false);
+            MakeWhole(unit);
+            if (!_inBackward) NoteOrder(unit);
+            var execution = is_grad_enabled() ? new UnitExecution(unit, _inBackward ? null : _lastExecution) : null;
+            var attached = unit.Enter(execution is null ? null : gradients => OnParameterGradients(execution, gradients), _errors);
+            if (execution is not null)
+            {
+                execution.AwaitsParameters = attached;
+                if (unit.IsTrainable) unit.Pending++;
+                // A forward inside of backward recomputes what was not kept: its own backward follows at once.
+                if (_inBackward) Open(execution);
+                else _lastExecution = execution;
+            }
+
+            if (_options.ForwardPrefetch && !_inBackward && unit.Next is { IsGathered: false } next) Prefetch(next);
+            return execution;
+        }
+    }
+
+    /// <summary>After a unit's module has computed: its parameters are put back and, where backward does not want them, freed.</summary>
+    public void AfterForward(ShardedUnit unit, UnitExecution? execution)
+    {
+        lock (_gate)
+        {
+            unit.Leave(backwardFollows: execution is not null);
+            var keep = execution is null
+                ? unit.OpenBackwards > 0
+                : _inBackward || unit.IsRoot || _options.Stage < ShardingStage.Parameters;
+            if (!keep) Free(unit);
+            if (unit.IsRoot && !_inBackward) EndForward();
+        }
+    }
+
+    /// <summary>After a forward that threw: no module is left with parameters that are not its own.</summary>
+    public void AbandonForward()
+    {
+        lock (_gate)
+        {
+            if (!Units.Any(unit => unit.IsActive)) return;
+            foreach (var unit in Units.Where(unit => unit.IsActive)) unit.Leave(backwardFollows: false);
+            foreach (var unit in Units.Where(unit => unit.OpenBackwards == 0)) Free(unit);
+        }
+    }
+
+    private void BeginForward()
+    {
+        AbandonForward();
+        if (_bypassed)
+        {
+            _bypassed = false;
+            throw new InvalidOperationException(
+                $"Rank {_mesh.Rank}: a backward pass of this model ran without Accelerator.Backward, so its gradients were lost: a sharded parameter's gradient has to be reduced. "
+                + "Call accelerator.Backward(loss) in place of loss.backward().");
+        }
+
+        CheckFrozen();
+        // The optimizer may have stepped: whatever is whole is out of date.
+        _generation++;
+        (_lastExecution, _lastUnit) = (null, null);
+    }
+
+    private void EndForward()
+    {
+        if (_lastUnit is not null) _lastUnit.Next = null;
+        foreach (var unit in Units.Where(unit => unit.IsPrefetched)) Free(unit);
+    }
+
+    /// <summary>The order of the last forward is what this one is expected to follow.</summary>
+    private void NoteOrder(ShardedUnit unit)
+    {
+        if (unit.IsRoot || unit.Flats.Count == 0) return;
+        if (_lastUnit is not null && _lastUnit != unit) _lastUnit.Next = unit;
+        _lastUnit = unit;
+    }
+
+    /// <summary>Makes sure that a unit's parameters are whole and those of now, for what this thread computes next.</summary>
+    private void MakeWhole(ShardedUnit unit)
+    {
+        if (!unit.IsGathered || unit.Generation != _generation)
+        {
+            // Something else than expected runs: what was gathered ahead goes first.
+            foreach (var other in Units.Where(other => other.IsPrefetched && other != unit)) Free(other);
+            unit.Gather(_generation);
+            NotePeak();
+        }
+
+        unit.IsPrefetched = false;
+        unit.Wait();
+    }
+
+    /// <summary>Starts to gather a unit that will be needed soon, if there is room.</summary>
+    private void Prefetch(ShardedUnit unit)
+    {
+        if (unit.IsRoot || unit.IsGathered || unit.Flats.Count == 0) return;
+        var frees = _options.Stage == ShardingStage.Parameters || _inBackward;
+        if (frees && Units.Count(other => other is { IsGathered: true, IsRoot: false }) >= MaxWhole)
+        {
+            _postponed = unit;
+            return;
+        }
+
+        unit.Gather(_generation);
+        unit.IsPrefetched = true;
+        NotePeak();
+    }
+
+    private void Free(ShardedUnit unit)
+    {
+        unit.Free();
+        if (_postponed is not { } next) return;
+        _postponed = null;
+        Prefetch(next);
+    }
+
+    private void NotePeak() => PeakGatheredBytes = Math.Max(PeakGatheredBytes, GatheredBytes);
+
+    private void CheckFrozen()
+    {
+        foreach (var parameter in Units.SelectMany(unit => unit.Flats).Where(flat => !flat.IsTrainable).SelectMany(flat => flat.Parameters))
+        {
+            if (!parameter.Parameter.requires_grad) continue;
+            throw new InvalidOperationException(
+                $"Rank {_mesh.Rank}: parameter '{parameter.Name}' requires a gradient, but was frozen when Accelerator.Prepare sharded the model. Set requires_grad before Prepare, or call accelerator.FreeMemory() and prepare the model again.");
+        }
+    }
+}

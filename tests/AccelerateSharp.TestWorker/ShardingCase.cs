@@ -1,0 +1,80 @@
+using static TorchSharp.torch;
+
+namespace AccelerateSharp.TestWorker;
+
+/// <summary>One row of the equality table, written like <c>FullShard,bf16,accumulate,clip</c>.</summary>
+internal sealed record ShardingCase(string Text, ShardingStrategy Strategy)
+{
+    public MixedPrecision Precision { get; private init; }
+
+    public int Accumulation { get; private init; } = 1;
+
+    public bool Clip { get; private init; }
+
+    public bool Offload { get; private init; }
+
+    public bool OptimizerFirst { get; private init; }
+
+    public int Version { get; private init; } = 1;
+
+    public BackwardPrefetch Prefetch { get; private init; } = BackwardPrefetch.BackwardPre;
+
+    public int Steps { get; private init; } = 20;
+
+    public bool Gpu { get; private init; }
+
+    /// <summary>How the name of the model begins; null: all of them.</summary>
+    public string? Models { get; private init; }
+
+    /// <summary>bf16 has 8 bits: what sums in another order differs in the third digit, and training carries that on.</summary>
+    public double Tolerance => Precision == MixedPrecision.No ? 1e-5 : 0.06;
+
+    public static ShardingCase Parse(string text)
+    {
+        var words = text.Split(',');
+        var test = new ShardingCase(text, Enum.Parse<ShardingStrategy>(words[0]));
+        foreach (var word in words[1..])
+        {
+            test = word switch
+            {
+                "fp32" => test,
+                "bf16" => test with { Precision = MixedPrecision.BF16 },
+                "accumulate" => test with { Accumulation = 4 },
+                "clip" => test with { Clip = true },
+                "offload" => test with { Offload = true },
+                "optimizer-first" => test with { OptimizerFirst = true },
+                "v2" => test with { Version = 2 },
+                "post" => test with { Prefetch = BackwardPrefetch.BackwardPost },
+                "no-prefetch" => test with { Prefetch = BackwardPrefetch.NoPrefetch },
+                "gpu" => test with { Gpu = true },
+                _ when word.StartsWith("steps=", StringComparison.Ordinal) => test with { Steps = int.Parse(word[6..]) },
+                _ when word.StartsWith("model=", StringComparison.Ordinal) => test with { Models = word[6..] },
+                _ => throw new ArgumentException($"There is no option '{word}' of a sharding case."),
+            };
+        }
+
+        return test;
+    }
+
+    public Accelerator CreateAccelerator() => new(
+        cpu: !Gpu, mixedPrecision: Precision, gradientAccumulationSteps: Accumulation,
+        fsdpPlugin: new FullyShardedDataParallelPlugin
+        {
+            FsdpVersion = Version,
+            ShardingStrategy = Strategy,
+            BackwardPrefetch = Prefetch,
+            WrapWhere = ShardingModels.IsUnit,
+            OffloadParams = Offload,
+            ShardGroupSize = Strategy is ShardingStrategy.HybridShard or ShardingStrategy.HybridShardZero2 ? 2 : null,
+        });
+
+    /// <summary>Runs the reference in the same precision.</summary>
+    public Tensor Precise(Device device, Func<Tensor> forward)
+    {
+        if (Precision == MixedPrecision.No) return forward();
+        using var autocast = Internal.Interop.Autocast.Enter(device.type, ScalarType.BFloat16);
+        return forward();
+    }
+
+    public override string ToString() => Text;
+}

@@ -1,0 +1,81 @@
+using TorchSharp;
+using TorchSharp.Modules;
+using static TorchSharp.torch;
+using static TorchSharp.torch.nn;
+
+namespace AccelerateSharp.TestWorker;
+
+/// <summary>Sharded training against the same training on one process, which every rank runs beside it.</summary>
+internal static class ShardingScenarios
+{
+    private const int GlobalBatch = 16;
+
+    /// <summary>Arguments: see <see cref="ShardingCase"/>.</summary>
+    [Scenario]
+    public static void ShardingEquality(WorkerContext context)
+    {
+        foreach (var test in context.Arguments.Select(ShardingCase.Parse)) Run(test);
+    }
+
+    private static void Run(ShardingCase test)
+    {
+        var accelerator = test.CreateAccelerator();
+        var models = ShardingModels.All.Where(model => test.Models is null || model.Name.StartsWith(test.Models, StringComparison.Ordinal)).ToList();
+        Expect.True(models.Count > 0, $"a model named {test.Models}");
+        foreach (var (name, build, inputs) in models) Compare(accelerator, test, name, build, inputs);
+        accelerator.FreeMemory();
+    }
+
+    private static void Compare(Accelerator accelerator, ShardingCase test, string name, Func<Module<Tensor, Tensor>> build, Func<int, Tensor> inputs)
+    {
+        Accelerator.SetSeed(7);
+        using var reference = build().to(accelerator.Device);
+        // Another seed on each rank: Prepare has to bring all of them to rank 0's weights.
+        Accelerator.SetSeed(7 + (100 * accelerator.ProcessIndex));
+        using var model = build();
+        using var plain = optim.AdamW(reference.parameters(), lr: 1e-2);
+        AdamW? before = test.OptimizerFirst ? optim.AdamW(model.parameters(), lr: 1e-2) : null;
+        var trained = accelerator.Prepare(model);
+        using var made = before ?? optim.AdamW(trained.parameters(), lr: 1e-2);
+        var optimizer = accelerator.Prepare(made);
+        Accelerator.SetSeed(1234);
+        for (var step = 0; step < test.Steps; step++)
+        {
+            using var scope = NewDisposeScope();
+            var batch = inputs(GlobalBatch).to(accelerator.Device);
+            var targets = randn(GlobalBatch, 1).to(accelerator.Device);
+            plain.zero_grad();
+            var expected = test.Precise(accelerator.Device, () => functional.mse_loss(reference.call(batch).to(ScalarType.Float32), targets));
+            expected.backward();
+            if (test.Clip) nn.utils.clip_grad_norm_(reference.parameters(), 0.5);
+
+            var sum = 0f;
+            foreach (var (share, shareTargets) in Shares(accelerator, batch, targets, test.Accumulation))
+            {
+                using var window = accelerator.Accumulate(trained);
+                var loss = functional.mse_loss(trained.call(share).to(ScalarType.Float32), shareTargets);
+                accelerator.Backward(loss);
+                sum += accelerator.Reduce(loss, "mean").item<float>() / test.Accumulation;
+                if (test.Clip && accelerator.SyncGradients) accelerator.ClipGradNorm(trained.parameters(), 0.5);
+                optimizer.step();
+                optimizer.zero_grad();
+            }
+
+            plain.step();
+            Expect.Close(expected.item<float>(), sum, test.Tolerance, $"{test}, {name}: loss of step {step}");
+        }
+
+        accelerator.FreeMemory();
+    }
+
+    /// <summary>Micro-batch k of rank r, so that the micro-batches of all ranks make up the global batch.</summary>
+    private static IEnumerable<(Tensor Inputs, Tensor Targets)> Shares(Accelerator accelerator, Tensor batch, Tensor targets, int accumulation)
+    {
+        var rows = GlobalBatch / accumulation / accelerator.NumProcesses;
+        for (var k = 0; k < accumulation; k++)
+        {
+            var start = ((k * accelerator.NumProcesses) + accelerator.ProcessIndex) * rows;
+            yield return (batch.narrow(0, start, rows), targets.narrow(0, start, rows));
+        }
+    }
+}
