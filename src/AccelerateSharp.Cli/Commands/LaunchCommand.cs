@@ -23,6 +23,8 @@ internal static class LaunchCommand
         var debug = OptionNames.Create<bool>("--debug", "Check the shapes of each collective operation between the processes.");
         var grace = OptionNames.Create<double>("--grace_period", "Seconds that workers have to end by themselves before they are killed.");
         grace.DefaultValueFactory = _ => 10;
+        var threads = OptionNames.Create<int?>("--num_cpu_threads_per_process", "CPU threads of each process (OMP_NUM_THREADS). Default: the physical cores, shared out.");
+        var execution = new ExecutionOptionGroup();
         var program = new Argument<string[]>("target")
         {
             HelpName = "TARGET [args...]",
@@ -36,8 +38,9 @@ internal static class LaunchCommand
         grace.HelpName = "SECONDS";
         var command = new Command("launch", "Builds a program once and starts it as many times as there are processes.") { program };
         command.Group("Configuration", file);
-        command.Group("Processes and devices", processes, cpu, precision);
+        command.Group("Processes and devices", processes, cpu, precision, threads);
         command.Group("Several machines", machines, machineRank, address, port);
+        execution.AddTo(command);
         command.Group("Errors and endings", debug, grace);
         command.SetAction(parsed => Launcher.Run(new LaunchOptions
         {
@@ -51,6 +54,8 @@ internal static class LaunchCommand
             MixedPrecision = parsed.GetValue(precision),
             Debug = parsed.GetValue(debug),
             GracePeriod = TimeSpan.FromSeconds(Math.Clamp(parsed.GetValue(grace), 0, 86400)),
+            ThreadsPerProcess = parsed.GetValue(threads),
+            Execution = execution.Read(parsed),
             Target = parsed.GetRequiredValue(program)[0],
             Arguments = parsed.GetRequiredValue(program)[1..],
         }));

@@ -4,15 +4,17 @@ using AccelerateSharp.Launch;
 
 namespace AccelerateSharp.Cli.Launch;
 
-/// <summary>The workers of this machine, from their start until none is left; finds out which one failed first.</summary>
+/// <summary>The workers of this machine in one attempt, from their start until none is left; finds out which one failed first.</summary>
 /// <param name="screen">Where everything is printed.</param>
 /// <param name="events">What happens.</param>
 /// <param name="signal">Sends a signal to all workers.</param>
 /// <param name="failure">What a dead worker has left in the store, or null.</param>
 /// <param name="grace">How long workers that were asked to end may take, before they are killed.</param>
 /// <param name="terminalSignals">Whether the terminal sends Ctrl-C to the workers as well, so that it needs not be passed on.</param>
+/// <param name="news">Told of a failure, and of a signal to the launcher, when they happen: other machines may depend on it.</param>
 internal sealed class Job(
-    Screen screen, BlockingCollection<LaunchEvent> events, Action<int> signal, Func<int, FailureReport?> failure, TimeSpan grace, bool terminalSignals)
+    Screen screen, BlockingCollection<LaunchEvent> events, Action<int> signal, Func<int, FailureReport?> failure, TimeSpan grace, bool terminalSignals,
+    IJobNews news)
 {
     /// <summary>How long after a worker that only suffered from another's failure that other one may take to end by itself.</summary>
     private static readonly TimeSpan _causePatience = TimeSpan.FromSeconds(3);
@@ -20,12 +22,11 @@ internal sealed class Job(
     private readonly Stopwatch _clock = Stopwatch.StartNew();
     private readonly List<Failure> _failures = [];
     private int _interruptedBy;
-    private bool _isStopping;
+    private bool _isStopping, _isOrdered;
     private TimeSpan? _deadline;
 
-    /// <summary>Stays with the workers until the last one has ended, and says how the job ended.</summary>
-    /// <returns>The exit code of the launcher.</returns>
-    public int Supervise(IReadOnlyCollection<Worker> workers)
+    /// <summary>Stays with the workers until the last one has ended, and says how the attempt ended.</summary>
+    public JobEnd Supervise(IReadOnlyCollection<Worker> workers)
     {
         var running = workers.ToHashSet();
         var status = default(ExitStatus);
@@ -55,15 +56,19 @@ internal sealed class Job(
                     _interruptedBy = Posix.SigPipe;
                     Stop(Posix.SigTerm);
                     break;
+                case LaunchEvent.Told told when news.EndsAttempt(told):
+                    _isOrdered = true;
+                    if (!_isStopping) Stop(Posix.SigTerm);
+                    break;
             }
         }
         foreach (var worker in workers) worker.Drain(TimeSpan.FromSeconds(1));
         if (Cause() is { } cause && _interruptedBy == 0)
         {
             Explain(cause, workers.Count);
-            return cause.Status.Code;
+            return new JobEnd(cause.Status.Code, cause, Signal: 0, _isOrdered);
         }
-        return _interruptedBy == 0 || status.Succeeded ? status.Code : 128 + _interruptedBy;
+        return new JobEnd(_interruptedBy == 0 || status.Succeeded ? status.Code : 128 + _interruptedBy, Cause: null, _interruptedBy, _isOrdered);
     }
 
     private LaunchEvent? Next()
@@ -76,11 +81,12 @@ internal sealed class Job(
     private void Failed(LaunchEvent.Exited exited, int stillRunning)
     {
         if (_isStopping || _interruptedBy != 0) return; // We ended it ourselves.
-        var report = failure(exited.Worker.Rank);
-        _failures.Add(new Failure(exited.Worker, exited.Status, report, _clock.Elapsed));
+        var failed = new Failure(exited.Worker, exited.Status, failure(exited.Worker.Rank), _clock.Elapsed);
+        _failures.Add(failed);
+        news.Failed(failed);
         if (stillRunning == 0) return;
         // One that reports a lost peer is not the cause: the one that it lost is ending, and is given the time to tell why.
-        if (report is { IsConsequence: true }) _deadline ??= _clock.Elapsed + _causePatience;
+        if (failed.IsConsequence) _deadline ??= _clock.Elapsed + _causePatience;
         else Stop(Posix.SigTerm);
     }
 
@@ -92,6 +98,7 @@ internal sealed class Job(
             return;
         }
         _interruptedBy = number;
+        news.Interrupted(number);
         if (number == Posix.SigInt)
         {
             // A program may want to save its state on Ctrl-C, for as long as the user likes: a second one ends it.
@@ -110,7 +117,7 @@ internal sealed class Job(
         signal(number);
     }
 
-    private Failure? Cause() => _failures.FirstOrDefault(failed => failed.Report is not { IsConsequence: true }) ?? _failures.FirstOrDefault();
+    private Failure? Cause() => _failures.FirstOrDefault(failed => !failed.IsConsequence) ?? _failures.FirstOrDefault();
 
     private void Explain(Failure cause, int workerCount)
     {
@@ -122,6 +129,4 @@ internal sealed class Job(
         screen.Say($"accelerate: its last {tail.Count} line(s) of standard error:");
         foreach (var line in tail) screen.Say("    " + line);
     }
-
-    private sealed record Failure(Worker Worker, ExitStatus Status, FailureReport? Report, TimeSpan At);
 }

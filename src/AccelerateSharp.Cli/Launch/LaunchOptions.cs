@@ -24,6 +24,12 @@ internal sealed record LaunchOptions
     /// <summary>The configuration file, for what was not asked; null where there is none.</summary>
     public ConfigFile? Config { get; init; }
 
+    /// <summary>The CPU threads of each process.</summary>
+    public int? ThreadsPerProcess { get; init; }
+
+    /// <summary>How workers are run, restarted and logged.</summary>
+    public ExecutionOptions Execution { get; init; } = new();
+
     /// <summary>How long workers that were asked to end may take, before they are killed.</summary>
     public TimeSpan GracePeriod { get; init; } = TimeSpan.FromSeconds(10);
 

@@ -66,7 +66,9 @@ internal sealed record LaunchPlan
         if (machines > 1 && settings.MainProcessAddress is null)
             throw new UserErrorException($"{settings.MachineCount} needs --main_process_ip: the address of the machine of rank 0.");
 
-        var (threads, threadSource) = environment.FirstNumber(EnvironmentVariables.OmpThreads) is { Value: > 0 } given
+        if (options.ThreadsPerProcess is < 1) throw new UserErrorException($"--num_cpu_threads_per_process {options.ThreadsPerProcess}: a process has at least one thread.");
+        var (threads, threadSource) = options.ThreadsPerProcess is { } typed ? (typed, $"from --num_cpu_threads_per_process {typed}")
+            : environment.FirstNumber(EnvironmentVariables.OmpThreads) is { Value: > 0 } given
             ? (given.Value, $"from {EnvironmentVariables.OmpThreads}")
             : (Math.Max(1, physicalCores / local), $"{physicalCores} physical core(s) / {local}");
         var (port, portNote) = Port(settings);

@@ -17,29 +17,29 @@ internal sealed class Screen
     private readonly bool _isTerminal = !Console.IsOutputRedirected && !Console.IsErrorRedirected;
     private readonly bool _hasColour = string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR"));
     private byte[]? _progress;
-    private int _progressRank;
+    private WorkerName _progressOf;
 
     /// <summary>Prints a line of a worker.</summary>
-    public void Line(int rank, bool isError, ReadOnlySpan<byte> line)
+    public void Line(WorkerName worker, bool isError, ReadOnlySpan<byte> line)
     {
         lock (_gate)
         {
             EraseProgress();
-            if (_progressRank == rank) _progress = null;
-            Posix.WriteAll(isError ? Posix.StandardError : Posix.StandardOutput, [.. Prefix(rank), .. line, (byte)'\n']);
+            if (_progressOf == worker) _progress = null;
+            Posix.WriteAll(isError ? Posix.StandardError : Posix.StandardOutput, [.. Prefix(worker), .. line, (byte)'\n']);
             ShowProgress();
         }
     }
 
     /// <summary>Shows the present state of a line that a worker rewrites.</summary>
-    public void Progress(int rank, ReadOnlySpan<byte> line)
+    public void Progress(WorkerName worker, ReadOnlySpan<byte> line)
     {
         if (!_isTerminal) return;
         lock (_gate)
         {
             EraseProgress();
-            _progress = [.. Prefix(rank), .. line];
-            _progressRank = rank;
+            _progress = [.. Prefix(worker), .. line];
+            _progressOf = worker;
             ShowProgress();
         }
     }
@@ -62,11 +62,11 @@ internal sealed class Screen
         }
     }
 
-    private byte[] Prefix(int rank)
+    private byte[] Prefix(WorkerName worker)
     {
-        var name = string.Create(CultureInfo.InvariantCulture, $"[rank {rank}] ");
+        var name = $"[{worker}] ";
         return Encoding.ASCII.GetBytes(_isTerminal && _hasColour
-            ? string.Create(CultureInfo.InvariantCulture, $"\e[{_colours[rank % _colours.Length]}m{name}\e[0m")
+            ? string.Create(CultureInfo.InvariantCulture, $"\e[{_colours[worker.Rank % _colours.Length]}m{name}\e[0m")
             : name);
     }
 

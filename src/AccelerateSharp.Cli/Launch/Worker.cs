@@ -9,12 +9,19 @@ internal sealed class Worker
     private readonly LineTail _errorTail = new(TailLines);
     private readonly List<OutputPump> _pumps = [];
 
-    public Worker(int rank, ChildProcess process, Screen screen, Action<LaunchEvent> report)
+    /// <param name="rank">Its rank.</param>
+    /// <param name="role">Its role, by which the screen names it.</param>
+    /// <param name="process">The process.</param>
+    /// <param name="screen">Where its output goes.</param>
+    /// <param name="files">Where its output goes as well; null for a stream that is not kept.</param>
+    /// <param name="report">Told of its end.</param>
+    public Worker(int rank, string role, ChildProcess process, Screen screen, (Stream? Output, Stream? Error) files, Action<LaunchEvent> report)
     {
         Rank = rank;
         _process = process;
-        if (process.Output is { } output) _pumps.Add(new OutputPump(rank, isError: false, output, screen, tail: null, Closed));
-        if (process.Error is { } error) _pumps.Add(new OutputPump(rank, isError: true, error, screen, _errorTail, Closed));
+        var name = new WorkerName(rank, role);
+        if (process.Output is { } output) _pumps.Add(new OutputPump(name, isError: false, output, screen, tail: null, files.Output, Closed));
+        if (process.Error is { } error) _pumps.Add(new OutputPump(name, isError: true, error, screen, _errorTail, files.Error, Closed));
         new Thread(() => report(new LaunchEvent.Exited(this, _process.Wait())), 256 * 1024) { IsBackground = true, Name = $"end of rank {rank}" }.Start();
 
         void Closed() => report(new LaunchEvent.OutputClosed());

@@ -14,6 +14,11 @@ internal static class EnvironmentVariables
     public const string MasterPort = "MASTER_PORT";
     public const string UseAgentStore = "TORCHELASTIC_USE_AGENT_STORE";
     public const string RestartCount = "TORCHELASTIC_RESTART_COUNT";
+    public const string MaxRestarts = "TORCHELASTIC_MAX_RESTARTS";
+    public const string RunId = "TORCHELASTIC_RUN_ID";
+    public const string RoleName = "ROLE_NAME";
+    public const string RoleRank = "ROLE_RANK";
+    public const string RoleWorldSize = "ROLE_WORLD_SIZE";
 
     // The rendezvous of this project.
     public const string RendezvousToken = "ACCELERATE_RDZV_TOKEN";
@@ -27,6 +32,8 @@ internal static class EnvironmentVariables
 
     public const string DebugMode = "ACCELERATE_DEBUG_MODE";
     public const string OmpThreads = "OMP_NUM_THREADS";
+
+    public const string CpuAffinity = "ACCELERATE_CPU_AFFINITY";
 
     // CUDA's own.
     public const string CudaVisibleDevices = "CUDA_VISIBLE_DEVICES";

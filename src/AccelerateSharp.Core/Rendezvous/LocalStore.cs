@@ -1,9 +1,11 @@
 namespace AccelerateSharp.Rendezvous;
 
-/// <summary>The store of a job with one worker: no server, no network, nobody to lose.</summary>
-internal sealed class LocalStore : IRendezvousStore
+/// <summary>A store in this process: that of a job with one worker, or a server's own view of what it serves. Nobody to lose.</summary>
+/// <param name="values">What it holds; null for a store of its own.</param>
+/// <param name="prefix">What the server puts in front of its clients' keys.</param>
+internal sealed class LocalStore(MemoryStore? values = null, string prefix = "") : IRendezvousStore
 {
-    private readonly MemoryStore _store = new();
+    private readonly MemoryStore _store = values ?? new();
 
     public IReadOnlyList<int> LostRanks => [];
 
@@ -33,9 +35,9 @@ internal sealed class LocalStore : IRendezvousStore
     {
     }
 
-    private static string Checked(string key)
+    private string Checked(string key)
     {
         StoreLimits.CheckKey(key);
-        return key;
+        return prefix + key;
     }
 }

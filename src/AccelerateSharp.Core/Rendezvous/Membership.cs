@@ -4,7 +4,8 @@ using AccelerateSharp.Launch;
 namespace AccelerateSharp.Rendezvous;
 
 /// <summary>Who is alive: one session per connected client, the ranks it announced, and the ranks that were lost.</summary>
-internal sealed class Membership
+/// <param name="rankLost">Told of each lost rank, with its attempt of the job.</param>
+internal sealed class Membership(Action<int, int> rankLost)
 {
     private readonly Lock _gate = new();
     private readonly Dictionary<long, Session> _sessions = [];
@@ -100,6 +101,7 @@ internal sealed class Membership
     {
         if (!_lost.TryGetValue(generation, out var lost)) _lost[generation] = lost = [];
         if (!lost.Add(rank)) return;
+        rankLost(generation, rank);
         foreach (var other in _sessions.Values.Where(other => other.Generation == generation && !other.Ranks.Contains(rank))) TellLost(other, rank);
     }
 

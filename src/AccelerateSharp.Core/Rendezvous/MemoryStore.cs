@@ -79,6 +79,15 @@ internal sealed class MemoryStore
         lock (_gate) return _values.Remove(key);
     }
 
+    /// <summary>Removes all values whose keys begin so.</summary>
+    public void DeleteAll(string prefix)
+    {
+        lock (_gate)
+        {
+            foreach (var key in _values.Keys.Where(key => key.StartsWith(prefix, StringComparison.Ordinal)).ToList()) _values.Remove(key);
+        }
+    }
+
     private void Write(string key, byte[] value)
     {
         _values[key] = value;

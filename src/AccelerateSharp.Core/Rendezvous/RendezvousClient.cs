@@ -49,10 +49,12 @@ internal sealed class RendezvousClient : IRendezvousStore
     /// <param name="timeout">How long to try.</param>
     /// <param name="refusalIsFinal">Whether a refused token ends the attempt (false: it may be replaced by a fresh one).</param>
     /// <param name="ended">Called after the client has been disposed.</param>
+    /// <param name="cancellationToken">Gives up.</param>
     /// <exception cref="TimeoutException">There is no server, or no token, in time.</exception>
     /// <exception cref="RendezvousException">The server refused the token.</exception>
     public static RendezvousClient Connect(
-        string endpoint, Func<string?> token, int generation, TimeSpan timeout, bool refusalIsFinal = true, Action? ended = null)
+        string endpoint, Func<string?> token, int generation, TimeSpan timeout, bool refusalIsFinal = true, Action? ended = null,
+        CancellationToken cancellationToken = default)
     {
         var http = new HttpClient(NewHandler()) { BaseAddress = BaseAddress(endpoint), Timeout = Timeout.InfiniteTimeSpan };
         var clock = Stopwatch.StartNew();
@@ -80,12 +82,13 @@ internal sealed class RendezvousClient : IRendezvousStore
                         obstacle = e.GetBaseException().Message;
                     }
                 }
+                cancellationToken.ThrowIfCancellationRequested();
                 left = timeout - clock.Elapsed;
                 if (left <= TimeSpan.Zero)
                     throw new TimeoutException(
                         $"No rendezvous at {endpoint} within {timeout.TotalSeconds:0.###} s ({obstacle}). "
                         + "Check that rank 0 (or the launcher) runs and that its address and port can be reached from here.");
-                Thread.Sleep(TimeSpan.FromMilliseconds(Math.Min(pause, left.TotalMilliseconds)));
+                cancellationToken.WaitHandle.WaitOne(TimeSpan.FromMilliseconds(Math.Min(pause, left.TotalMilliseconds)));
             }
         }
         catch
@@ -136,6 +139,13 @@ internal sealed class RendezvousClient : IRendezvousStore
     }
 
     public bool Delete(string key) => Call(HttpMethod.Delete, ValuePath(key)).Status == HttpStatusCode.OK;
+
+    /// <summary>What a rank of an attempt said when it failed; null where it said nothing.</summary>
+    public FailureReport? FailureOf(int generation, int rank)
+    {
+        var (status, words) = Call(HttpMethod.Get, $"failure?g={Text(generation)}" + Query("rank", rank));
+        return status == HttpStatusCode.OK ? FailureReport.Parse(words) : null;
+    }
 
     public void Join(int rank)
     {

@@ -21,12 +21,14 @@ internal sealed class RendezvousServer : IDisposable
 
     private readonly KestrelServer _kestrel;
     private readonly RequestHandler _handler;
-    private readonly Membership _members = new();
+    private readonly MemoryStore _store = new();
+    private readonly Membership _members;
     private int _disposed;
 
     private RendezvousServer(RendezvousServerOptions options)
     {
-        _handler = new RequestHandler(new MemoryStore(), _members, options);
+        _members = new Membership(options.RankLost);
+        _handler = new RequestHandler(_store, _members, options);
         var kestrel = new KestrelServerOptions { AddServerHeader = false };
         kestrel.Limits.MaxRequestBodySize = 2L * StoreLimits.MaxValueBytes; // compare-and-set carries two values
         kestrel.Limits.MaxConcurrentConnections = 256 + (16L * options.WorldSize);
@@ -68,6 +70,12 @@ internal sealed class RendezvousServer : IDisposable
 
     /// <summary>What a rank of one attempt of the job said when it failed; null where it said nothing.</summary>
     public FailureReport? FailureOf(int generation, int rank) => _members.FailureOf(generation, rank);
+
+    /// <summary>What the clients of one attempt see, without a connection.</summary>
+    public IRendezvousStore View(int generation) => new LocalStore(_store, RequestHandler.Prefix(generation));
+
+    /// <summary>Removes what an attempt that is over has left.</summary>
+    public void Forget(int generation) => _store.DeleteAll(RequestHandler.Prefix(generation));
 
     /// <summary>Waits until every client has gone, at most for the time given.</summary>
     public void WaitForClients(TimeSpan timeout)

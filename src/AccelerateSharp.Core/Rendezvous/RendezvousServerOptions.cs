@@ -17,6 +17,9 @@ internal sealed record RendezvousServerOptions
     /// <summary>The port to listen at; 0 for any that is free.</summary>
     public int Port { get; init; }
 
+    /// <summary>Told of each rank that is lost, with its attempt of the job; must not block.</summary>
+    public Action<int, int> RankLost { get; init; } = static (_, _) => { };
+
     /// <summary>Receives one line about each refused stranger, at most one a second; standard error by default.</summary>
     public Action<string> Log { get; init; } = Console.Error.WriteLine;
 }

@@ -20,6 +20,7 @@ namespace AccelerateSharp.Rendezvous;
 /// POST   /session?id&amp;rank                       200, or 409 with the reason: this rank is alive as long as the session
 /// DELETE /session?id                            200: goodbye
 /// POST   /failure?g&amp;rank                        200: the last words of a rank, which is lost with them
+/// GET    /failure?g&amp;rank                        200 those words, or 204: none
 /// </code>
 /// </remarks>
 internal sealed class RequestHandler(MemoryStore store, Membership members, RendezvousServerOptions options) : IHttpApplication<HttpContext>
@@ -77,6 +78,9 @@ internal sealed class RequestHandler(MemoryStore store, Membership members, Rend
         ("POST", "/session") => JoinAsync(context),
         ("DELETE", "/session") => LeaveAsync(context),
         ("POST", "/failure") => FailAsync(context),
+        ("GET", "/failure") => members.FailureOf((int)Number(context, "g"), (int)Number(context, "rank")) is { } report
+            ? BytesAsync(context, report.ToBytes())
+            : DoneAsync(context, StatusCodes.Status204NoContent),
         _ => DoneAsync(context, StatusCodes.Status404NotFound),
     };
 
@@ -174,8 +178,11 @@ internal sealed class RequestHandler(MemoryStore store, Membership members, Rend
     {
         var key = context.Request.Query["k"].ToString();
         StoreLimits.CheckKey(key);
-        return string.Create(CultureInfo.InvariantCulture, $"{Number(context, "g")}/{key}");
+        return Prefix(Number(context, "g")) + key;
     }
+
+    /// <summary>What keeps the keys of one attempt apart from those of the others.</summary>
+    public static string Prefix(long generation) => string.Create(CultureInfo.InvariantCulture, $"{generation}/");
 
     private static long Number(HttpContext context, string name) =>
         long.Parse(context.Request.Query[name].ToString(), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture);

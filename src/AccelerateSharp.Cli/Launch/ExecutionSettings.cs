@@ -1,0 +1,113 @@
+using System.Globalization;
+using AccelerateSharp.Cli.Launch.Logs;
+using AccelerateSharp.Configuration;
+
+namespace AccelerateSharp.Cli.Launch;
+
+/// <summary>How workers are run, restarted and logged: by an option, else by the configuration file, else by a default.</summary>
+internal sealed class ExecutionSettings
+{
+    private const string Static = "static", C10d = "c10d";
+
+    private readonly ConfigFile? _file;
+
+    private ExecutionSettings(LaunchOptions options)
+    {
+        _file = options.Config;
+        var (typed, config) = (options.Execution, options.Config?.Config);
+        MaxRestarts = Typed("--max_restarts", typed.MaxRestarts) ?? Default("--max_restarts", 0);
+        if (MaxRestarts.Value < 0) throw new UserErrorException($"{MaxRestarts}: a number of restarts is 0 or more.");
+        Machines = typed.Machines is { } machines ? new(MachineRange.Parse("--nnodes", machines), $"from --nnodes {machines}", $"--nnodes {machines}") : null;
+        if (Machines is not null && options.MachineCount is { } count)
+            throw new UserErrorException($"{Machines} and --num_machines {count} say the same thing twice. Pass one of them.");
+        Backend = Typed("--rdzv_backend", typed.RendezvousBackend) ?? Written(ConfigKeys.RdzvBackend, config?.Values.Text(ConfigKeys.RdzvBackend))
+            ?? Default("--rdzv_backend", Machines is { Value.IsElastic: true } ? C10d : Static);
+        if (Backend.Value is not (Static or C10d))
+            throw new UserErrorException($"{Backend}: the rendezvous is served by the launcher of the first machine, with the ranks as {Static} or {C10d} has them. Pass one of the two.");
+        if (Backend.Value == Static && Machines is { Value.IsElastic: true })
+        {
+            // `accelerate config` writes static into every file, so that only what was typed can contradict.
+            if (typed.RendezvousBackend is not null) throw new UserErrorException($"{Backend} is for a fixed number of machines, but {Machines} leaves it open. Pass --rdzv_backend {C10d}.");
+            Backend = new(C10d, Machines.Source, Machines.Said);
+        }
+        Conf = RendezvousConf.Parse("--rdzv_conf", typed.RendezvousConf ?? "");
+        SameNetwork = typed.SameNetwork || (config?.SameNetwork ?? false);
+        RunId = typed.RunId;
+        LogFolder = typed.LogFolder;
+        Tee = typed.Tee is { } tee ? TeeStreams.Parse("--tee", tee) : new TeeStreams(LogFolder is null ? Streams.None : Streams.Both);
+        Role = typed.Role ?? WorkerName.DefaultRole;
+        foreach (var (option, name) in (ReadOnlySpan<(string, string?)>)[("--role", Role), ("--rdzv_id", RunId)])
+        {
+            if (name is not null && (name.Length is 0 or > 64 || !name.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_' or '.')))
+                throw new UserErrorException($"{option} {name}: pass 1 to 64 letters, digits, '-', '_' or '.'.");
+        }
+        CpuAffinity = typed.CpuAffinity ? new(true, "from --enable_cpu_affinity", "--enable_cpu_affinity")
+            : Written(ConfigKeys.EnableCpuAffinity, config?.Values.Switch(ConfigKeys.EnableCpuAffinity)) ?? Default("--enable_cpu_affinity", value: false);
+        MpiHostFile = Typed("--mpirun_hostfile", typed.MpiHostFile) ?? Written(ConfigKeys.Mpirun, config?.Mpirun.Text("mpirun_hostfile"));
+        MpiCcl = typed.MpiCcl;
+        if (MpiCcl is not null && MpiHostFile is null) throw new UserErrorException($"--mpirun_ccl {MpiCcl} goes with --mpirun_hostfile.");
+        Notes = [.. NotesOf(typed)];
+    }
+
+    public Setting<int> MaxRestarts { get; }
+
+    /// <summary>The machines, where <c>--nnodes</c> says it.</summary>
+    public Setting<MachineRange>? Machines { get; }
+
+    public Setting<string> Backend { get; }
+
+    /// <summary>Whether every machine has the rank that it was given, rather than the one by its arrival.</summary>
+    public bool RanksAreFixed => Backend.Value == Static;
+
+    public RendezvousConf Conf { get; }
+
+    public bool SameNetwork { get; }
+
+    /// <summary>The name of the job; null for a random one.</summary>
+    public string? RunId { get; }
+
+    public string? LogFolder { get; }
+
+    public TeeStreams Tee { get; }
+
+    public string Role { get; }
+
+    public Setting<bool> CpuAffinity { get; }
+
+    public Setting<string>? MpiHostFile { get; }
+
+    public int? MpiCcl { get; }
+
+    /// <summary>Lines for the user: what is in force, and what was asked for and does nothing.</summary>
+    public IReadOnlyList<string> Notes { get; }
+
+    public static ExecutionSettings Resolve(LaunchOptions options) => new(options);
+
+    private IEnumerable<string> NotesOf(ExecutionOptions typed)
+    {
+        if (MaxRestarts.Value > 0) yield return Text($"All workers are started again after a failure, up to {MaxRestarts.Value} time(s) ({MaxRestarts.Source}).");
+        if (typed.MonitorInterval is { } interval) yield return Text($"--monitor_interval {interval} has no effect: the launcher is told of the end of a worker, it does not ask.");
+        if (Conf.WithoutEffect.Count > 0) yield return $"--rdzv_conf: {string.Join(", ", Conf.WithoutEffect)} set(s) nothing in this rendezvous.";
+        if (MpiHostFile is null) yield break;
+        if (MaxRestarts.Value > 0) yield return $"{MaxRestarts} has no effect with {MpiHostFile}: mpirun starts the workers.";
+        if (CpuAffinity.Value) yield return $"{CpuAffinity} has no effect with {MpiHostFile}: mpirun binds the workers.";
+    }
+
+    private static Setting<int>? Typed(string option, int? value) => value is { } typed ? new(typed, Text($"from {option} {typed}"), Text($"{option} {typed}")) : null;
+
+    private static Setting<string>? Typed(string option, string? value) => value is null ? null : new(value, $"from {option}", $"{option} {value}");
+
+    private Setting<T>? Written<T>(string key, T? value) where T : struct => value is { } written ? InFile(key, written) : null;
+
+    private Setting<string>? Written(string key, string? value) => value is null ? null : InFile(key, value);
+
+    private Setting<T> InFile<T>(string key, T value)
+    {
+        var place = Text($"{_file!.Path}:{_file.LineOf(key)}");
+        return new(value, $"from {place}", Text($"{key} {value} ({place})"));
+    }
+
+    private static Setting<T> Default<T>(string option, T value) => new(value, "the default", Text($"{option} {value}")) { IsDefault = true };
+
+    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+}
