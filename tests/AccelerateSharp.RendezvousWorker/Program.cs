@@ -38,6 +38,18 @@ switch (args.FirstOrDefault())
         return 9;
     case "break-late":
         throw new PeerFailureException("rank 1 does not answer");
+    // Stays until the test leaves a file: "done" for all, or "fail-GENERATION-RANK" for one.
+    case "until-file":
+        var generation = Environment.GetEnvironmentVariable(EnvironmentVariables.RendezvousGeneration);
+        var restart = Environment.GetEnvironmentVariable(EnvironmentVariables.RestartCount);
+        Console.WriteLine(FormattableString.Invariant(
+            $"attempt {generation} restart {restart} rank {worker.Rank} of {worker.WorldSize} machine {worker.MachineRank} of {worker.MachineCount} pid {Environment.ProcessId}"));
+        while (!File.Exists(Path.Combine(args[1], "done")))
+        {
+            if (File.Exists(Path.Combine(args[1], FormattableString.Invariant($"fail-{generation}-{worker.Rank}")))) return 7;
+            if (store.PeerLost.WaitHandle.WaitOne(10)) throw new PeerFailureException(store.PeerLostReason!);
+        }
+        return 0;
     default:
         throw new ArgumentException("which scenario?");
 }

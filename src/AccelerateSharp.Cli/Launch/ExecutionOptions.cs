@@ -26,10 +26,4 @@ internal sealed record ExecutionOptions
     public string? Tee { get; init; }
 
     public string? Role { get; init; }
-
-    public bool CpuAffinity { get; init; }
-
-    public string? MpiHostFile { get; init; }
-
-    public int? MpiCcl { get; init; }
 }

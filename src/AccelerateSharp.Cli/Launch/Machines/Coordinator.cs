@@ -130,8 +130,8 @@ internal sealed class Coordinator(CoordinatorOptions options, Action<Order> send
                 }
                 _consequence ??= report;
                 _causeDeadline ??= clock.GetUtcNow() + _causePatience;
-                // Nobody is left who could tell the cause.
-                if (_members.Values.All(other => other.State is not MemberState.Running)) Decide(_consequence);
+                // A launcher that got a signal is cause enough, or nobody is left who could tell another one.
+                if (_members.Values.Any(other => other.Signal != 0) || _members.Values.All(other => other.State is not MemberState.Running)) Decide(_consequence);
                 break;
             case ReportKind.Succeeded when _isRunning && report.Generation == _generation:
                 member.State = MemberState.Succeeded;
