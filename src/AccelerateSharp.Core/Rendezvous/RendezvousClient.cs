@@ -69,7 +69,7 @@ internal sealed class RendezvousClient : IRendezvousStore
                     http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", secret);
                     try
                     {
-                        if (RendezvousSession.TryOpen(http, generation, left) is { } session)
+                        if (RendezvousSession.TryOpen(http, generation, left, cancellationToken) is { } session)
                             return new RendezvousClient(http, session, generation, ended);
                         obstacle = "it refused the token of this worker";
                         if (refusalIsFinal)

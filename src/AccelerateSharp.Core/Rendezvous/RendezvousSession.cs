@@ -46,9 +46,10 @@ internal sealed class RendezvousSession
     }
 
     /// <summary>Opens a session; null where the server refuses the token.</summary>
-    public static RendezvousSession? TryOpen(HttpClient http, int generation, TimeSpan timeout)
+    public static RendezvousSession? TryOpen(HttpClient http, int generation, TimeSpan timeout, CancellationToken cancellationToken)
     {
-        using var patience = new CancellationTokenSource(timeout);
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        patience.CancelAfter(timeout);
         using var request = new HttpRequestMessage(HttpMethod.Get, string.Create(CultureInfo.InvariantCulture, $"session?g={generation}"));
         var response = http.Send(request, HttpCompletionOption.ResponseHeadersRead, patience.Token);
         try

@@ -39,7 +39,7 @@ public sealed class SecurityTests : IDisposable
     public void A_worker_with_another_token_is_told_so()
     {
         var error = Assert.Throws<RendezvousException>(
-            () => RendezvousClient.Connect(_served.Endpoint, RendezvousStore.NewToken, 0, ServedStore.Patience));
+            () => RendezvousClient.Connect(_served.Endpoint, RendezvousStore.NewToken, 0, ServedStore.Patience, cancellationToken: TestContext.Current.CancellationToken));
         Assert.Contains(EnvironmentVariables.RendezvousToken, error.Message, StringComparison.Ordinal);
         Assert.NotEmpty(_served.Log);
     }

@@ -25,7 +25,7 @@ internal sealed class ServedStore : IDisposable
 
     public RendezvousClient NewClient(int generation = 0)
     {
-        var client = RendezvousClient.Connect(Endpoint, () => Token, generation, Patience);
+        var client = RendezvousClient.Connect(Endpoint, () => Token, generation, Patience, cancellationToken: TestContext.Current.CancellationToken);
         _clients.Add(client);
         return client;
     }
