@@ -9,7 +9,7 @@ internal sealed class Membership(Action<int, int> rankLost)
 {
     private readonly Lock _gate = new();
     private readonly Dictionary<long, Session> _sessions = [];
-    private readonly Dictionary<int, SortedSet<int>> _lost = [];
+    private readonly Dictionary<int, List<int>> _lost = [];
     private readonly Dictionary<(int Generation, int Rank), FailureReport> _failures = [];
     private TaskCompletionSource _empty = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private long _lastId;
@@ -74,9 +74,17 @@ internal sealed class Membership(Action<int, int> rankLost)
         }
     }
 
+    /// <summary>
+    /// What a rank said when it failed; null where it said nothing. A rank that ended without a word after another one was lost suffered
+    /// from that.
+    /// </summary>
     public FailureReport? FailureOf(int generation, int rank)
     {
-        lock (_gate) return _failures.GetValueOrDefault((generation, rank));
+        lock (_gate)
+        {
+            if (_failures.TryGetValue((generation, rank), out var report)) return report;
+            return LostRanks(generation) is [var first, ..] && first != rank ? new FailureReport(IsConsequence: true, $"it ended after rank {first} was lost") : null;
+        }
     }
 
     /// <summary>Completes when no client is connected any more.</summary>
@@ -95,12 +103,14 @@ internal sealed class Membership(Action<int, int> rankLost)
         }
     }
 
-    private SortedSet<int> LostRanks(int generation) => _lost.GetValueOrDefault(generation) ?? [];
+    /// <summary>In the order in which they were lost.</summary>
+    private List<int> LostRanks(int generation) => _lost.GetValueOrDefault(generation) ?? [];
 
     private void Lose(int generation, int rank)
     {
         if (!_lost.TryGetValue(generation, out var lost)) _lost[generation] = lost = [];
-        if (!lost.Add(rank)) return;
+        if (lost.Contains(rank)) return;
+        lost.Add(rank);
         rankLost(generation, rank);
         foreach (var other in _sessions.Values.Where(other => other.Generation == generation && !other.Ranks.Contains(rank))) TellLost(other, rank);
     }
