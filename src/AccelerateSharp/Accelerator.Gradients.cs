@@ -22,15 +22,19 @@ public sealed partial class Accelerator
     /// <summary>Micro-batches per optimizer step.</summary>
     public int GradientAccumulationSteps => GradientState.NumSteps;
 
-    /// <summary>Whether the last optimizer step was skipped because of an overflow. Only half precision with a scaler can skip one.</summary>
-    public bool OptimizerStepWasSkipped => false;
-
     /// <summary>Computes the gradients of the prepared models and averages them over the processes.</summary>
     /// <param name="loss">
     /// This process' mean loss, a scalar. Under gradient accumulation it is divided by the number of steps, also in a window that
     /// the end of the loader cuts short.
     /// </param>
-    /// <remarks>Inside an accumulation window the gradients are kept from the optimizer, so that its step and zero_grad do nothing until the window is complete.</remarks>
+    /// <remarks>
+    /// <para>Inside an accumulation window the gradients are kept from the optimizer, so that its step and zero_grad do nothing until the window is complete.</para>
+    /// <para>
+    /// Under fp16 the loss is scaled, and the gradients are unscaled when a synchronised backward ends. Where they overflowed,
+    /// on any rank, the parameters of that optimizer are left without a gradient: its step does nothing. One call for each
+    /// optimizer step, or an accumulation window: what overflowed in one of several calls is missing in the step.
+    /// </para>
+    /// </remarks>
     /// <exception cref="DistributedException">A peer died, a collective timed out or did not match.</exception>
     public void Backward(Tensor loss)
     {
@@ -38,12 +42,12 @@ public sealed partial class Accelerator
         OpenForwards.CloseAbandoned();
         var inWindow = !GradientState.SyncGradients;
         var synchronize = _noSync == 0 && (!inWindow || GradientState.SyncEachBatch);
+        _lossScaling?.BeforeBackward(ScaledParameters());
         var synchronizers = _models.Select(model => model.Synchronizer).OfType<IGradientSynchronizer>().ToList();
         foreach (var synchronizer in synchronizers) synchronizer.BeforeBackward(synchronize);
         try
         {
-            if (GradientState.NumSteps == 1) loss.backward();
-            else using (var scaled = loss / GradientState.NumSteps) scaled.backward();
+            Differentiate(loss);
             _backwardErrors.ThrowPending();
             foreach (var synchronizer in synchronizers) synchronizer.AfterBackward(hide: inWindow);
         }
@@ -56,6 +60,16 @@ public sealed partial class Accelerator
         if (_state.PartialState.Debug) ReportUnused(synchronizers.OfType<GradientReducer>());
         if (inWindow) (_held ??= new HeldGradients(UnreducedParameters())).Hold();
         else _held?.Release();
+        if (synchronize && !inWindow) _lossScaling?.AfterBackward(_optimizers, ParametersOfModels(), synchronizers.Count > 0 ? ProcessGroup : null);
+    }
+
+    /// <summary>The loss of a micro-batch counts for its share of the window, and under fp16 times the scale.</summary>
+    private void Differentiate(Tensor loss)
+    {
+        // No dispose scope: what the reducers make while the engine runs must outlive it.
+        using var share = GradientState.NumSteps > 1 ? loss / GradientState.NumSteps : null;
+        using var scaled = Scaler?.ScaleLoss(share ?? loss);
+        (scaled ?? share ?? loss).backward();
     }
 
     /// <summary>One micro-batch of an accumulation window: <c>using (accelerator.Accumulate(model)) { forward, Backward, step }</c>.</summary>

@@ -1,12 +1,21 @@
 using AccelerateSharp.Parallel;
 using AccelerateSharp.Precision;
+using TorchSharp.Modules;
 using static TorchSharp.torch;
+using Optimizer = TorchSharp.torch.optim.Optimizer;
 
 namespace AccelerateSharp;
 
 public sealed partial class Accelerator
 {
     private readonly AutocastKwargs _autocast;
+    private readonly LossScaling? _lossScaling;
+
+    /// <summary>The scale of the loss; null unless this run computes in fp16 and scales.</summary>
+    public GradScaler? Scaler => _lossScaling?.Scaler;
+
+    /// <summary>Whether the last step of a prepared optimizer was skipped because its gradients overflowed. Only fp16 can skip one.</summary>
+    public bool OptimizerStepWasSkipped => StepWasSkipped(null);
 
     /// <summary>What mixed precision computes in; null where it is off.</summary>
     private ScalarType? AutocastDtype => PrecisionChoice.AutocastDtype(MixedPrecision);
@@ -29,4 +38,32 @@ public sealed partial class Accelerator
         if (AutocastDtype is not { } dtype) return new Scope(static () => { });
         return new AutocastScope(Device, dtype, options);
     }
+
+    /// <summary>Nothing to do: after a synchronised <see cref="Backward"/> gradients are unscaled already.</summary>
+    /// <remarks>Kept for programs that come from Python, where code that reads gradients under fp16 calls it first.</remarks>
+    /// <param name="optimizer">The optimizer whose gradients are meant; all where null.</param>
+    public void UnscaleGradients(Optimizer? optimizer = null)
+    {
+    }
+
+    private bool StepWasSkipped(Optimizer? optimizer) => _lossScaling?.WasSkipped(optimizer) ?? false;
+
+    private LossScaling? CreateLossScaling(GradScalerKwargs? options)
+    {
+        if (MixedPrecision != MixedPrecision.FP16)
+        {
+            if (options is not null && IsMainProcess)
+                Console.Error.WriteLine($"Accelerator: gradScaler has no effect with mixed precision {MixedPrecision}; only FP16 scales the loss.");
+            return null;
+        }
+
+        options ??= new();
+        return options.Enabled ? new LossScaling(new GradScaler(options, Device)) : null;
+    }
+
+    private IEnumerable<Parameter> ScaledParameters() =>
+        _optimizers.SelectMany(optimizer => optimizer.parameters()).Concat(ParametersOfModels()).Distinct<Parameter>(ReferenceEqualityComparer.Instance);
+
+    private IEnumerable<Parameter> ParametersOfModels() =>
+        _models.SelectMany(model => model.Model.parameters()).Where(parameter => parameter.requires_grad);
 }

@@ -137,7 +137,7 @@ public sealed partial class Accelerator
     {
         if (value is not LRScheduler scheduler || _schedulers.Contains(scheduler)) return value;
         var prepared = SchedulerPreparation.Prepare(
-            value, scheduler, GradientState, () => OptimizerStepWasSkipped, NumProcesses, _loaderBinding.Configuration.SplitBatches, _stepSchedulerWithOptimizer);
+            value, scheduler, GradientState, () => StepWasSkipped(SchedulerPreparation.OptimizerOf(scheduler)), NumProcesses, _loaderBinding.Configuration.SplitBatches, _stepSchedulerWithOptimizer);
         _schedulers.Add((LRScheduler)(object)prepared!);
         return prepared;
     }
@@ -160,6 +160,8 @@ public sealed partial class Accelerator
     private Optimizer PrepareOptimizer(Optimizer optimizer)
     {
         if (_optimizers.Contains(optimizer)) return optimizer;
+        if (_lossScaling is not null && optimizer is LBFGS)
+            throw new NotSupportedException("LBFGS evaluates the loss several times in one step, which loss scaling cannot follow. Use bf16, or gradScaler: new() { Enabled = false }.");
         var engines = Engines().ToList();
         if (engines.Count > 0) ShardedOptimizerState.Divide(optimizer, engines);
         else if (_devicePlacement && optimizer is OptimizerHelper managed) managed.to(Device);

@@ -70,6 +70,7 @@ public sealed partial class Accelerator
     {
         WaitForEveryone();
         FreeMemory();
+        _lossScaling?.Dispose();
         _trigger?.Dispose();
         _trigger = null;
         _state.PartialState.DestroyProcessGroup();

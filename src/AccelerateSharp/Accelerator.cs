@@ -43,6 +43,7 @@ public sealed partial class Accelerator
     /// <param name="stepSchedulerWithOptimizer">Whether the learning-rate scheduler is stepped once for each optimizer step; false: a scheduler's step is always one step.</param>
     /// <param name="autocast">How autocast works under mixed precision.</param>
     /// <param name="fsdpPlugin">Divides models, gradients and optimizer states between the processes; also where <c>ACCELERATE_USE_FSDP</c> is true.</param>
+    /// <param name="gradScaler">How the loss is scaled under fp16.</param>
     /// <exception cref="NotSupportedException">The device cannot compute in <paramref name="mixedPrecision"/>.</exception>
     /// <exception cref="ArgumentException">Both kinds of accumulation settings were given, or a value is out of range.</exception>
     public Accelerator(
@@ -56,7 +57,8 @@ public sealed partial class Accelerator
         InitProcessGroupKwargs? initProcessGroup = null,
         bool stepSchedulerWithOptimizer = true,
         AutocastKwargs? autocast = null,
-        FullyShardedDataParallelPlugin? fsdpPlugin = null)
+        FullyShardedDataParallelPlugin? fsdpPlugin = null,
+        GradScalerKwargs? gradScaler = null)
     {
         if (gradientAccumulationPlugin is not null && gradientAccumulationSteps is not null)
             throw new ArgumentException("Give either gradientAccumulationSteps or gradientAccumulationPlugin, not both.", nameof(gradientAccumulationSteps));
@@ -66,6 +68,7 @@ public sealed partial class Accelerator
         _stepSchedulerWithOptimizer = stepSchedulerWithOptimizer;
         _autocast = autocast ?? new();
         _state = new AcceleratorState(cpu, initProcessGroup, distributedDataParallel, mixedPrecision, fsdpPlugin);
+        _lossScaling = CreateLossScaling(gradScaler);
         GradientState.PluginOptions = gradientAccumulationPlugin ?? new GradientAccumulationPlugin { NumSteps = AccumulationSteps(gradientAccumulationSteps) };
         _loaderBinding = new LoaderBinding(new RankContext(_state.PartialState), GradientState, dataLoaderConfiguration ?? new(), devicePlacement);
     }

@@ -11,4 +11,12 @@ public class GpuTests
 
     [Fact]
     public void Four_accumulated_batches_equal_one_of_four_times_the_size() => WorkerGroup.Run("AccumulationEquality", 2, "20", "gpu");
+
+    [Theory]
+    [InlineData("BF16")]
+    [InlineData("FP16")]
+    public void Mixed_precision_losses_are_those_of_one_process(string precision) => WorkerGroup.Run("MixedPrecisionEquality", 2, precision, "gpu");
+
+    [Fact]
+    public void An_overflow_on_one_rank_skips_that_step_on_both() => WorkerGroup.Run("OverflowOnOneRank", 2, "gpu");
 }

@@ -1,0 +1,13 @@
+namespace AccelerateSharp.DistributedTests;
+
+/// <summary>Mixed precision is the same training on one rank and on several.</summary>
+public class PrecisionTests
+{
+    [Theory]
+    [InlineData("BF16")]
+    [InlineData("FP16")]
+    public void Losses_are_those_of_one_process(string precision) => WorkerGroup.Run("MixedPrecisionEquality", 2, precision);
+
+    [Fact]
+    public void An_overflow_on_one_rank_skips_that_step_on_all() => WorkerGroup.Run("OverflowOnOneRank", 2);
+}
