@@ -8,6 +8,8 @@ public class PrecisionTests
     [InlineData("FP16")]
     public void Losses_are_those_of_one_process(string precision) => WorkerGroup.Run("MixedPrecisionEquality", 2, precision);
 
-    [Fact]
-    public void An_overflow_on_one_rank_skips_that_step_on_all() => WorkerGroup.Run("OverflowOnOneRank", 2);
+    [Theory]
+    [InlineData("ddp")]
+    [InlineData("fsdp")]
+    public void An_overflow_on_one_rank_skips_that_step_on_all(string strategy) => WorkerGroup.Run("OverflowOnOneRank", 2, strategy);
 }
