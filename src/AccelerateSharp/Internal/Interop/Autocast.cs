@@ -36,6 +36,23 @@ internal static partial class Autocast
         return scope;
     }
 
+    /// <summary>Switches autocast's dispatch on for the CPU, with float32 as its dtype so that it casts nothing: for kernels of ours.</summary>
+    internal static Switch SwitchOnWithoutCasts()
+    {
+        var former = new Switch(GetEnabled((sbyte)DeviceType.CPU), GetDtype((sbyte)DeviceType.CPU));
+        SetDtype((sbyte)DeviceType.CPU, (sbyte)ScalarType.Float32);
+        SetEnabled((sbyte)DeviceType.CPU, 1);
+        return former;
+    }
+
+    /// <summary>Switches autocast's dispatch off for the CPU.</summary>
+    internal static Switch SwitchOff()
+    {
+        var former = new Switch(GetEnabled((sbyte)DeviceType.CPU), GetDtype((sbyte)DeviceType.CPU));
+        SetEnabled((sbyte)DeviceType.CPU, 0);
+        return former;
+    }
+
     /// <summary>Drops the weights that were cast: after an optimizer has changed them inside a region.</summary>
     [LibraryImport(NativeLibraries.TorchCpu, EntryPoint = "_ZN2at8autocast11clear_cacheEv")]
     internal static partial void ClearCache();
@@ -63,6 +80,16 @@ internal static partial class Autocast
 
     [LibraryImport(NativeLibraries.TorchCpu, EntryPoint = "_ZN2at8autocast17decrement_nestingEv")]
     private static partial int DecrementNesting();
+
+    /// <summary>The CPU's switch as it was before.</summary>
+    internal readonly struct Switch(byte enabled, sbyte dtype)
+    {
+        internal void Restore()
+        {
+            SetDtype((sbyte)DeviceType.CPU, dtype);
+            SetEnabled((sbyte)DeviceType.CPU, enabled);
+        }
+    }
 
     /// <summary>Puts back what was set before, and drops the cached casts when it was the outermost region.</summary>
     internal readonly struct Scope : IDisposable

@@ -33,6 +33,14 @@ internal sealed class CudaContext
         return new Scope(previous);
     }
 
+    /// <summary>The GPU's memory, in bytes: what no process has taken, and all of it.</summary>
+    internal (long Free, long Total) MemoryInfo()
+    {
+        using var scope = Enter();
+        CudaDriver.Check(CudaDriverNative.cuMemGetInfo_v2(out var free, out var total), nameof(CudaDriverNative.cuMemGetInfo_v2));
+        return ((long)free, (long)total);
+    }
+
     /// <summary>Puts the thread's former context back. A thread that had none keeps ours: nothing is there to restore.</summary>
     internal readonly ref struct Scope(nint previous)
     {

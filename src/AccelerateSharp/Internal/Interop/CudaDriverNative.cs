@@ -41,6 +41,10 @@ internal static unsafe partial class CudaDriverNative
     [LibraryImport(Library)]
     internal static partial int cuDevicePrimaryCtxRetain(out nint context, int device);
 
+    /// <summary>Of the device whose context is current.</summary>
+    [LibraryImport(Library)]
+    internal static partial int cuMemGetInfo_v2(out nuint free, out nuint total);
+
     [LibraryImport(Library)]
     internal static partial int cuCtxGetCurrent(out nint context);
 
