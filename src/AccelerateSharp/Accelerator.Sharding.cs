@@ -9,6 +9,9 @@ public sealed partial class Accelerator
     /// <summary>How models are sharded; null where they are not. Every property has its value: from the program, the environment or the defaults.</summary>
     public FullyShardedDataParallelPlugin? FsdpPlugin => _state.FsdpPlugin;
 
+    /// <summary>The engine of a prepared model; null where the model is not sharded.</summary>
+    internal ShardingEngine? EngineOf(Module model) => Engines().FirstOrDefault(engine => engine.Model == model);
+
     /// <summary>Divides a model between the ranks, if that is asked for, and the states of the optimizers that train it.</summary>
     private ShardingEngine? CreateEngine(Module model)
     {

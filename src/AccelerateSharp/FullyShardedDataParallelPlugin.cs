@@ -181,11 +181,12 @@ public sealed record FullyShardedDataParallelPlugin
         if (FsdpVersion == 2 && StateDictType == AccelerateSharp.StateDictType.LocalStateDict)
             throw new ArgumentException("FSDP version 2 has no LOCAL_STATE_DICT: use SHARDED_STATE_DICT, which any number of ranks can load.", nameof(StateDictType));
         if (MinNumParams < 0) throw new ArgumentException($"FSDP: min_num_params is {MinNumParams}; it counts parameters, from 0 on.", nameof(MinNumParams));
+        if (ReshardGroupSize < 2) throw new ArgumentException($"FSDP: reshard_after_forward is {ReshardGroupSize} ranks; a number has to be 2 or more. Use false to keep parameters whole.", nameof(ReshardGroupSize));
         if (ShardGroupSize < 1) throw new ArgumentException($"FSDP: ShardGroupSize is {ShardGroupSize}; it counts ranks, from 1 on.", nameof(ShardGroupSize));
         if (CpuRamEfficientLoading == true && SyncModuleStates == false)
             throw new ArgumentException("FSDP: cpu_ram_efficient_loading has weights on rank 0 alone, so it needs sync_module_states: true.", nameof(SyncModuleStates));
-        string? missing = OffloadParams == true ? "offload_params" : ActivationCheckpointing == true ? "activation_checkpointing"
-            : CpuRamEfficientLoading == true ? "cpu_ram_efficient_loading" : ReshardGroupSize is not null ? "a number for reshard_after_forward" : null;
+        string? missing = ActivationCheckpointing == true ? "activation_checkpointing"
+            : CpuRamEfficientLoading == true ? "cpu_ram_efficient_loading" : null;
         if (missing is not null) throw new NotSupportedException($"FSDP: this version does not have {missing}; leave it out.");
         Check(ShardingStrategy);
         Check(BackwardPrefetch);

@@ -4,8 +4,24 @@ namespace AccelerateSharp.DistributedTests;
 public class ShardingTests
 {
     [Theory]
-    [InlineData(1, "FullShard NoShard,accumulate,clip FullShard,bf16,steps=5")]
-    [InlineData(2, "FullShard FullShard,accumulate,clip,post ShardGradOp,optimizer-first NoShard FullShard,bf16,steps=5")]
-    [InlineData(4, "HybridShard,accumulate HybridShardZero2,clip,optimizer-first FullShard,no-prefetch,clip")]
+    [InlineData(1, "FullShard,accumulate,clip NoShard,bf16,optimizer-first")]
+    [InlineData(2, "FullShard,everything,clip,steps=8 FullShard,accumulate,clip,post,optimizer-first FullShard,bf16,accumulate,offload")]
+    [InlineData(2, "ShardGradOp,accumulate,offload ShardGradOp,bf16,clip NoShard,accumulate,clip FullShard,v2,no-prefetch ShardGradOp,v2")]
+    [InlineData(4, "HybridShard,accumulate,clip HybridShardZero2,bf16,clip FullShard,reshard2,clip FullShard,bf16,accumulate,steps=10")]
     public void Losses_are_those_of_one_process(int size, string cases) => WorkerGroup.Run("ShardingEquality", size, cases.Split(' '));
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void What_a_program_does_out_of_order_works_or_is_explained(int size) => WorkerGroup.Run("ShardingMisuses", size);
+
+    [Fact]
+    public void A_unit_that_one_rank_skips_is_named() => WorkerGroup.Run("ShardingSkippedUnit", 2);
+
+    [Theory]
+    [InlineData(4, "FullShard")]
+    [InlineData(2, "ShardGradOp")]
+    [InlineData(4, "HybridShard")]
+    [InlineData(2, "NoShard")]
+    public void Each_rank_holds_its_part_and_two_units_at_most(int size, string strategy) => WorkerGroup.Run("ShardingBytes", size, strategy);
 }

@@ -23,8 +23,13 @@ internal sealed record ShardingCase(string Text, ShardingStrategy Strategy)
 
     public bool Gpu { get; private init; }
 
-    /// <summary>How the name of the model begins; null: all of them.</summary>
+    /// <summary>How the name of the model begins; null: those that are made of units.</summary>
     public string? Models { get; private init; }
+
+    /// <summary>Every model of the data-parallel table as well.</summary>
+    public bool Everything { get; private init; }
+
+    public int? ReshardGroup { get; private init; }
 
     /// <summary>bf16 has 8 bits: what sums in another order differs in the third digit, and training carries that on.</summary>
     public double Tolerance => Precision == MixedPrecision.No ? 1e-5 : 0.06;
@@ -46,6 +51,8 @@ internal sealed record ShardingCase(string Text, ShardingStrategy Strategy)
                 "v2" => test with { Version = 2 },
                 "post" => test with { Prefetch = BackwardPrefetch.BackwardPost },
                 "no-prefetch" => test with { Prefetch = BackwardPrefetch.NoPrefetch },
+                "everything" => test with { Everything = true },
+                "reshard2" => test with { Version = 2, ReshardGroup = 2 },
                 "gpu" => test with { Gpu = true },
                 _ when word.StartsWith("steps=", StringComparison.Ordinal) => test with { Steps = int.Parse(word[6..]) },
                 _ when word.StartsWith("model=", StringComparison.Ordinal) => test with { Models = word[6..] },
@@ -61,7 +68,9 @@ internal sealed record ShardingCase(string Text, ShardingStrategy Strategy)
         fsdpPlugin: new FullyShardedDataParallelPlugin
         {
             FsdpVersion = Version,
-            ShardingStrategy = Strategy,
+            ShardingStrategy = Version == 1 ? Strategy : null,
+            ReshardAfterForward = Version == 2 ? Strategy == ShardingStrategy.FullShard : null,
+            ReshardGroupSize = ReshardGroup,
             BackwardPrefetch = Prefetch,
             WrapWhere = ShardingModels.IsUnit,
             OffloadParams = Offload,

@@ -37,6 +37,7 @@ internal static class Messages
         if (kind == CollectiveKind.Send) text.Append($", to {root}, tag {tag}");
         else if (kind == CollectiveKind.Receive) text.Append($", from {root}, tag {tag}");
         else if (root >= 0) text.Append($", root {root}");
+        else if (tag > 0) text.Append($", part {tag}");
         return text.Append(')').ToString();
     }
 

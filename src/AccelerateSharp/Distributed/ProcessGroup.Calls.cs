@@ -34,13 +34,13 @@ public sealed partial class ProcessGroup
         return Prepare(call);
     }
 
-    private CollectiveCall AllGatherCall(Tensor output, Tensor input)
+    private CollectiveCall AllGatherCall(Tensor output, Tensor input, int tag = 0)
     {
         Checked(output, CollectiveKind.AllGather);
         CheckSame(output, Checked(input, CollectiveKind.AllGather), CollectiveKind.AllGather);
         if (output.numel() != input.numel() * Size)
             throw new ArgumentException($"all-gather over {Size} ranks: the output must have {input.numel()} x {Size} elements and has {output.numel()}.", nameof(output));
-        var call = Call(CollectiveKind.AllGather, input);
+        var call = Call(CollectiveKind.AllGather, input, tag: tag);
         call.Inputs = [call.TakeInput(input)];
         call.Outputs = [call.TakeOutput(output, isRead: false)];
         return Prepare(call);
@@ -57,13 +57,13 @@ public sealed partial class ProcessGroup
         return Prepare(call);
     }
 
-    private CollectiveCall ReduceScatterCall(Tensor output, Tensor input, ReduceOp op)
+    private CollectiveCall ReduceScatterCall(Tensor output, Tensor input, ReduceOp op, int tag = 0)
     {
         CheckReducible(input, op, CollectiveKind.ReduceScatter);
         CheckSame(Checked(output, CollectiveKind.ReduceScatter), input, CollectiveKind.ReduceScatter);
         if (input.numel() != output.numel() * Size)
             throw new ArgumentException($"reduce-scatter over {Size} ranks: the input must have {output.numel()} x {Size} elements and has {input.numel()}.", nameof(input));
-        var call = Call(CollectiveKind.ReduceScatter, input, op: op);
+        var call = Call(CollectiveKind.ReduceScatter, input, op: op, tag: tag);
         call.Inputs = [call.TakeInput(input)];
         call.Outputs = [call.TakeOutput(output, isRead: false)];
         return Prepare(call);

@@ -44,6 +44,12 @@ public sealed partial class ProcessGroup
     /// <inheritdoc cref="AllGather(Tensor, Tensor)"/>
     public Work AllGatherAsync(Tensor output, Tensor input) => _backend.Submit(AllGatherCall(output, input));
 
+    /// <inheritdoc cref="AllGather(Tensor, Tensor)"/>
+    /// <param name="output">Size times as many elements as the input, of any shape.</param>
+    /// <param name="input">The same shape and dtype on every rank.</param>
+    /// <param name="tag">Which part of a whole this is, from 1: ranks that work on different parts of the same shape are told so.</param>
+    internal Work AllGatherAsync(Tensor output, Tensor input, int tag) => _backend.Submit(AllGatherCall(output, input, tag));
+
     /// <summary>Collects the inputs of all ranks, which may differ in size.</summary>
     /// <param name="outputs">One tensor for each rank, with as many elements as that rank's input.</param>
     /// <param name="input">This rank's part; the same dtype on every rank.</param>
@@ -60,6 +66,13 @@ public sealed partial class ProcessGroup
 
     /// <inheritdoc cref="ReduceScatter"/>
     public Work ReduceScatterAsync(Tensor output, Tensor input, ReduceOp op = ReduceOp.Sum) => _backend.Submit(ReduceScatterCall(output, input, op));
+
+    /// <inheritdoc cref="ReduceScatter"/>
+    /// <param name="output">This rank's part.</param>
+    /// <param name="input">Size times as many elements as the output; the same shape and dtype on every rank.</param>
+    /// <param name="op">The reduction.</param>
+    /// <param name="tag">Which part of a whole this is, from 1.</param>
+    internal Work ReduceScatterAsync(Tensor output, Tensor input, ReduceOp op, int tag) => _backend.Submit(ReduceScatterCall(output, input, op, tag));
 
     /// <summary>Sends one part of the input to each rank and receives one part from each, in the order of the ranks.</summary>
     /// <param name="output">What the ranks send here, one after the other.</param>

@@ -44,6 +44,17 @@ internal static class TensorTree
         return any;
     }
 
+    /// <summary>Every leaf that is not a tensor.</summary>
+    public static List<object?> Others<T>(T value)
+    {
+        var others = new List<object?>();
+        Visit(value, leaf =>
+        {
+            if (leaf is not Tensor) others.Add(leaf);
+        }, 0);
+        return others;
+    }
+
     /// <summary>Rows (dimension 0) of the first tensor that has any dimension; null without one.</summary>
     public static long? FindBatchSize<T>(T value) => Tensors(value).FirstOrDefault(tensor => tensor.dim() > 0)?.shape[0];
 

@@ -18,6 +18,7 @@ internal readonly ref struct GlooAgreement(GroupContext group, CollectiveCall ca
         {
             var header = headers.HeaderOf(r);
             if (header.Dtype != first.Dtype) throw Mismatch("dtypes");
+            if (header.Tag != first.Tag) throw Mismatch("the part that they work on");
             if (header.ReduceOp != first.ReduceOp) throw Mismatch("reductions");
             if (header.Root != first.Root) throw Mismatch("roots");
             if (AgreesOnShape && !header.SameShape(first)) throw Mismatch("shapes");

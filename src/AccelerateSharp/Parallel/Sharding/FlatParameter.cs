@@ -1,4 +1,5 @@
 using AccelerateSharp.Internal.Interop;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace AccelerateSharp.Parallel.Sharding;
@@ -14,28 +15,33 @@ internal sealed class FlatParameter : IDisposable
     private const int Alignment = 8;
 
     private readonly ShardingMesh _mesh;
+    private readonly ShardingStreams _streams;
     private readonly Device _device;
+    private readonly bool _isOffloaded;
     private readonly ScalarType _reduceDtype;
-    private readonly bool _reducesEveryBatch;
     private Tensor? _full;
     private Tensor? _storage;
     private Tensor? _gradient;
+    private Tensor? _hostGradient;
+    private Tensor? _part;
     private Work? _gather;
 
+    /// <param name="part">Its number among the model's buffers, from 1; the same on every rank.</param>
     /// <param name="slots">The parameters, of one dtype, all trainable or none.</param>
     /// <param name="mesh">Who shares the buffer.</param>
-    /// <param name="options">Dtypes.</param>
+    /// <param name="streams">Where casts and copies run.</param>
+    /// <param name="options">Dtypes, and where the shard lives.</param>
     /// <param name="device">Where the unit computes.</param>
-    public FlatParameter(IReadOnlyList<ParameterSlot> slots, ShardingMesh mesh, ShardingOptions options, Device device)
+    public FlatParameter(int part, IReadOnlyList<ParameterSlot> slots, ShardingMesh mesh, ShardingStreams streams, ShardingOptions options, Device device)
     {
-        (_mesh, _device) = (mesh, device);
+        (Part, _mesh, _streams, _device) = (part, mesh, streams, device);
+        _isOffloaded = options.OffloadParameters && device.type != DeviceType.CPU;
         var dtype = slots[0].Parameter.dtype;
         var isFloat = slots[0].Parameter.is_floating_point();
         IsTrainable = slots[0].Parameter.requires_grad;
         Dtype = IsTrainable && options.MasterWeights && isFloat ? ScalarType.Float32 : dtype;
         ComputeDtype = isFloat ? options.ParameterDtype ?? dtype : dtype;
         _reduceDtype = options.ReduceDtype ?? ComputeDtype;
-        _reducesEveryBatch = options.ReduceEveryBatch;
         var offset = 0L;
         var parameters = new List<ShardedParameter>();
         foreach (var slot in slots)
@@ -49,6 +55,9 @@ internal sealed class FlatParameter : IDisposable
         ShardSize = Count / mesh.ShardCount;
         Views = [];
     }
+
+    /// <summary>Its number among the model's buffers, from 1, which the ranks' collectives are checked by.</summary>
+    public int Part { get; }
 
     public IReadOnlyList<ShardedParameter> Parameters { get; }
 
@@ -76,7 +85,10 @@ internal sealed class FlatParameter : IDisposable
     public bool IsGathered { get; private set; }
 
     /// <summary>Where nobody else has a part and no cast is needed the shard itself is what computes.</summary>
-    public bool IsWhole => _mesh.Shard is null && Dtype == ComputeDtype && SameDevice(Shard.device, _device);
+    public bool IsWhole => _mesh.Shard is null && Dtype == ComputeDtype && !_isOffloaded;
+
+    /// <summary>Bytes of this rank's part.</summary>
+    public long ShardBytes => TensorStorage.ByteCount(Shard);
 
     /// <summary>Bytes of the gathered buffer, as its storage has them now.</summary>
     public long GatheredBytes => IsWhole || _storage is null || !IsGathered ? 0 : TensorStorage.ByteCount(_storage);
@@ -91,7 +103,7 @@ internal sealed class FlatParameter : IDisposable
     {
         using var noGrad = no_grad();
         using var scope = NewDisposeScope();
-        Shard = empty(ShardSize, Dtype, _device).DetachFromDisposeScope();
+        Shard = EmptyShard(Dtype);
         if (fromRank0 && _mesh.World is { } world)
         {
             var whole = zeros(Count, Dtype, _device);
@@ -109,7 +121,8 @@ internal sealed class FlatParameter : IDisposable
     }
 
     /// <summary>Starts bringing the whole buffer together, over whatever it held.</summary>
-    public void Gather()
+    /// <param name="fromPart">Use what <see cref="Free"/> kept, which the ranks nearby have the rest of.</param>
+    public void Gather(bool fromPart)
     {
         if (IsWhole)
         {
@@ -119,31 +132,59 @@ internal sealed class FlatParameter : IDisposable
         }
 
         Wait();
-        using var noGrad = no_grad();
-        using var scope = NewDisposeScope();
         Allocate();
-        // In place: this rank's part is cast to where the gather expects it. Not through the views' own tensor, whose version would move.
-        var mine = _storage!.narrow(0, ShardStart, ShardSize);
-        mine.copy_(Shard, true);
+        var part = fromPart ? _part : null;
+        var group = part is null ? _mesh.Shard : _mesh.Reshard;
         IsGathered = true;
-        _gather = _mesh.Shard?.AllGatherAsync(_storage, mine);
+        ShardingStreams.Run(_streams.Gather, () =>
+        {
+            using var noGrad = no_grad();
+            using var scope = NewDisposeScope();
+            // In place: this rank's part is cast to where the gather expects it. Not through the views' own tensor, whose version would move.
+            var size = Count / (group?.Size ?? 1);
+            var mine = _storage!.narrow(0, size * (group?.Rank ?? 0), size);
+            if (part is not null) mine.copy_(part);
+            else if (_isOffloaded) mine.copy_(empty(ShardSize, Dtype, _device).copy_(Shard, true));
+            else mine.copy_(Shard);
+            _gather = group?.AllGatherAsync(_storage, mine, Part);
+        });
+        // Nobody else's gather will tell when the cast is done.
+        if (group is null) _streams.Gather?.MakeCallerWait();
     }
 
     /// <summary>Orders what this thread computes next behind the gather.</summary>
     public void Wait()
     {
-        var gather = _gather;
+        if (_gather is not { } gather) return;
         _gather = null;
-        gather?.Wait();
+        gather.Wait();
+        // Until here the gather's stream may still have been reading it.
+        DropPart();
     }
 
     /// <summary>Gives the whole buffer's memory back. What autograd saved of it is valid again after the next gather.</summary>
-    public void Free()
+    /// <param name="keepPart">Keep what a gather among the ranks nearby needs.</param>
+    public void Free(bool keepPart)
     {
         if (!IsGathered) return;
         Wait();
         IsGathered = false;
-        if (!IsWhole) TensorStorage.Free(_storage!);
+        if (IsWhole) return;
+        if (keepPart && _mesh.Reshard is { } group)
+        {
+            using var noGrad = no_grad();
+            using var whole = _storage!.narrow(0, Count / group.Size * group.Rank, Count / group.Size);
+            _part = whole.clone().DetachFromDisposeScope();
+        }
+
+        TensorStorage.Free(_storage!);
+    }
+
+    /// <summary>Forgets what <see cref="Free"/> kept.</summary>
+    public void DropPart()
+    {
+        _part?.Dispose();
+        _part = null;
     }
 
     /// <summary>Copies, or adds, gradients of whole parameters to those that wait for the reduction.</summary>
@@ -183,12 +224,32 @@ internal sealed class FlatParameter : IDisposable
         return gradient;
     }
 
-    /// <summary>Gives each parameter its piece of a reduced shard, in the shard's dtype and on its device.</summary>
+    /// <summary>Brings a reduced shard to where the optimizer works, in the shard's dtype; a copy to the host is only started.</summary>
+    /// <param name="reduced">On the device; it has to live until the copy is done.</param>
+    /// <returns>What <see cref="Distribute"/> takes once the copy is done.</returns>
+    public Tensor StartOffload(Tensor reduced)
+    {
+        if (!_isOffloaded) return reduced;
+        // Pinned memory is dear to make: the last step's is used again unless somebody still accumulates in it.
+        var target = Parameters.Any(parameter => parameter.IsHolding) ? null : _hostGradient;
+        if (target is null) _hostGradient?.Dispose();
+        _hostGradient = null;
+        target ??= EmptyShard(Dtype);
+        ShardingStreams.Run(_streams.Offload, () =>
+        {
+            using var noGrad = no_grad();
+            using var scope = NewDisposeScope();
+            target.copy_(reduced.to(Dtype), true);
+        });
+        return target;
+    }
+
+    /// <summary>Gives each parameter its piece of a reduced shard, and disposes that.</summary>
     public void Distribute(Tensor reduced)
     {
         using var noGrad = no_grad();
         using var scope = NewDisposeScope();
-        var gradient = reduced.to(Dtype).to(Shard.device);
+        var gradient = reduced.to(Dtype);
         foreach (var parameter in Parameters)
         {
             if (parameter.LocalCount == 0 || !parameter.Parameter.requires_grad) continue;
@@ -199,26 +260,43 @@ internal sealed class FlatParameter : IDisposable
         }
 
         foreach (var parameter in Parameters) parameter.HasGradient = false;
+        if (!_isOffloaded)
+        {
+            reduced.Dispose();
+            return;
+        }
+
+        _hostGradient?.Dispose();
+        _hostGradient = reduced;
     }
 
     public void Dispose()
     {
         foreach (var view in Views) view.Dispose();
         foreach (var parameter in Parameters) parameter.Dispose();
+        DropPart();
         _gradient?.Dispose();
+        _hostGradient?.Dispose();
         _storage?.Dispose();
         _full?.Dispose();
         Shard.Dispose();
     }
 
-    private static bool SameDevice(Device a, Device b) => a.type == b.type && (a.index == b.index || a.index < 0 || b.index < 0);
-
     private static long RoundUp(long value, long unit) => (value + unit - 1) / unit * unit;
+
+    /// <summary>A tensor like the shard: on the device, or in host memory that a GPU can copy from and to by itself.</summary>
+    private Tensor EmptyShard(ScalarType dtype)
+    {
+        if (!_isOffloaded) return empty(ShardSize, dtype, _device).DetachFromDisposeScope();
+        using var pageable = empty(ShardSize, dtype);
+        return pageable.pin_memory().DetachFromDisposeScope();
+    }
 
     private void Allocate()
     {
         if (_full is null)
         {
+            using var noGrad = no_grad();
             _full = empty(Count, ComputeDtype, _device).DetachFromDisposeScope();
             _storage = TensorStorage.ControlOf(_full).DetachFromDisposeScope();
             Views = ViewsOf(_full);

@@ -7,9 +7,9 @@ namespace AccelerateSharp.Parallel.Sharding;
 /// One buffer is reduced while the next fills: starting a reduction first orders what is computed next behind the one before it, whose
 /// buffer can then be used again. Where a column of replicas follows, its all-reduce of the small result starts at that moment.
 /// </remarks>
-internal sealed class GradientReduction(ShardingMesh mesh)
+internal sealed class GradientReduction(ShardingMesh mesh, ShardingStreams streams)
 {
-    private readonly List<(FlatParameter Flat, Tensor Shard)> _done = [];
+    private readonly List<(FlatParameter Flat, Tensor Shard, Tensor Result)> _done = [];
     private Stage? _scattering;
     private Stage? _replicating;
 
@@ -21,7 +21,7 @@ internal sealed class GradientReduction(ShardingMesh mesh)
         if (mesh.Shard is { } group)
         {
             var shard = empty(flat.ShardSize, gradient.dtype, gradient.device).DetachFromDisposeScope();
-            _scattering = new Stage(flat, shard, group.ReduceScatterAsync(shard, gradient, ReduceOp.Avg));
+            _scattering = new Stage(flat, shard, group.ReduceScatterAsync(shard, gradient, ReduceOp.Avg, flat.Part));
             // The operation holds the buffer until it has been waited for.
             gradient.Dispose();
         }
@@ -36,10 +36,11 @@ internal sealed class GradientReduction(ShardingMesh mesh)
     {
         Advance();
         Advance();
-        foreach (var (flat, shard) in _done)
+        streams.Offload?.Synchronize();
+        foreach (var (flat, shard, result) in _done)
         {
-            flat.Distribute(shard);
-            shard.Dispose();
+            flat.Distribute(result);
+            if (!ReferenceEquals(shard, result)) shard.Dispose();
         }
 
         _done.Clear();
@@ -48,7 +49,8 @@ internal sealed class GradientReduction(ShardingMesh mesh)
     /// <summary>Forgets reductions that cannot be finished.</summary>
     public void Abandon()
     {
-        foreach (var (_, shard) in _done) shard.Dispose();
+        streams.Offload?.Synchronize();
+        foreach (var (_, shard, _) in _done) shard.Dispose();
         _scattering?.Shard.Dispose();
         _replicating?.Shard.Dispose();
         _done.Clear();
@@ -61,7 +63,7 @@ internal sealed class GradientReduction(ShardingMesh mesh)
         if (_replicating is { } replicated)
         {
             replicated.Work?.Wait();
-            _done.Add((replicated.Flat, replicated.Shard));
+            Done(replicated);
             _replicating = null;
         }
 
@@ -69,8 +71,10 @@ internal sealed class GradientReduction(ShardingMesh mesh)
         scattered.Work?.Wait();
         _scattering = null;
         if (mesh.Replicas is { } replicas) _replicating = scattered with { Work = replicas.AllReduceAsync(scattered.Shard, ReduceOp.Avg) };
-        else _done.Add((scattered.Flat, scattered.Shard));
+        else Done(scattered);
     }
+
+    private void Done(Stage stage) => _done.Add((stage.Flat, stage.Shard, stage.Flat.StartOffload(stage.Shard)));
 
     private sealed record Stage(FlatParameter Flat, Tensor Shard, Work? Work);
 }

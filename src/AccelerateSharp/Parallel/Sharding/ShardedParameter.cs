@@ -42,6 +42,9 @@ internal sealed class ShardedParameter(ParameterSlot slot, long offset)
     /// <summary>Whether a gradient has arrived on this rank since the last reduction.</summary>
     public bool HasGradient { get; set; }
 
+    /// <summary>Whether a gradient is kept that the next one is added to.</summary>
+    public bool IsHolding => _held is not null;
+
     /// <summary>Takes the part that lies inside a rank's shard and makes the parameter that.</summary>
     /// <param name="shard">This rank's part of the flat buffer.</param>
     /// <param name="shardStart">Its first element in the flat buffer.</param>

@@ -1,4 +1,5 @@
 using AccelerateSharp.Internal.Interop;
+using TorchSharp;
 using static TorchSharp.torch;
 using Module = TorchSharp.torch.nn.Module;
 
@@ -10,6 +11,7 @@ internal sealed class ShardedUnit(string name, Module module, int index, IReadOn
     private readonly List<(ParameterSlot Slot, Tensor Alias)> _swapped = [];
     private readonly ShardedParameter[] _native = [.. flats.SelectMany(flat => flat.Parameters).Where(parameter => !parameter.Slot.CanSwap)];
     private bool _nativeIsWhole;
+    private DisposeScope? _scope;
 
     /// <summary>The module's dotted name; empty for the model itself.</summary>
     public string Name { get; } = name;
@@ -50,13 +52,16 @@ internal sealed class ShardedUnit(string name, Module module, int index, IReadOn
     /// <summary>The unit that came next in the last forward.</summary>
     public ShardedUnit? Next { get; set; }
 
+    /// <summary>Whether it ended the last forward.</summary>
+    public bool IsLast { get; set; }
+
     public long GatheredBytes => Flats.Sum(flat => flat.GatheredBytes);
 
     public string Title => IsRoot ? $"{Module.GetName()} (the model itself)" : $"'{Name}' ({Module.GetName()})";
 
     public void Gather(long generation)
     {
-        foreach (var flat in Flats) flat.Gather();
+        foreach (var flat in Flats) flat.Gather(fromPart: Generation == generation);
         (IsGathered, Generation) = (true, generation);
     }
 
@@ -66,12 +71,43 @@ internal sealed class ShardedUnit(string name, Module module, int index, IReadOn
     }
 
     /// <summary>Frees the whole parameters; only this rank's part is left.</summary>
-    public void Free()
+    /// <param name="backwardFollows">Keep what a smaller gather needs, where that is asked for.</param>
+    public void Free(bool backwardFollows)
     {
         IsPrefetched = false;
         if (!IsGathered) return;
         IsGathered = false;
-        foreach (var flat in Flats) flat.Free();
+        foreach (var flat in Flats) flat.Free(keepPart: backwardFollows);
+    }
+
+    /// <summary>Forgets everything but this rank's part.</summary>
+    public void Settle()
+    {
+        (Pending, OpenBackwards) = (0, 0);
+        LeaveNative();
+        Free(backwardFollows: false);
+        foreach (var flat in Flats) flat.DropPart();
+    }
+
+    /// <summary>Opens the dispose scope of a forward: what the module only needs meanwhile goes when it ends.</summary>
+    public void OpenScope() => _scope = NewDisposeScope();
+
+    /// <summary>Ends the dispose scope of a forward; some tensors live on in the one around it.</summary>
+    public void CloseScope(IEnumerable<Tensor> results)
+    {
+        if (_scope is not { } scope) return;
+        _scope = null;
+        scope.MoveToOuter(results);
+        scope.Dispose();
+    }
+
+    /// <summary>Ends the dispose scope of a forward that threw: nobody knows who still uses what, so all goes to the one around it.</summary>
+    public void AbandonScope()
+    {
+        if (_scope is not { } scope) return;
+        _scope = null;
+        scope.MoveToOuter(scope.DisposablesView);
+        scope.Dispose();
     }
 
     /// <summary>Lets the modules compute with the whole parameters.</summary>

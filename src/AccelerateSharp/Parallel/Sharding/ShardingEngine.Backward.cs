@@ -30,8 +30,17 @@ internal sealed partial class ShardingEngine
             if (_synchronize)
             {
                 foreach (var unit in Units) Reduce(unit);
-                _reduction.Finish();
+                try
+                {
+                    _reduction.Finish();
+                }
+                catch (CollectiveMismatchException exception)
+                {
+                    throw Explain(exception);
+                }
             }
+
+            _orderIsKnown = true;
 
             Settle();
             if (hide) return;
@@ -140,13 +149,7 @@ internal sealed partial class ShardingEngine
     private void Settle()
     {
         _postponed = null;
-        foreach (var unit in Units)
-        {
-            (unit.Pending, unit.OpenBackwards) = (0, 0);
-            unit.LeaveNative();
-            Free(unit);
-        }
-
+        foreach (var unit in Units) unit.Settle();
         _lastExecution = null;
         _generation++;
     }

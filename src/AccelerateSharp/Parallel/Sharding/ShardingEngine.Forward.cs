@@ -23,7 +23,12 @@ internal sealed partial class ShardingEngine
         {
             if (unit.IsRoot && !_inBackward) BeginForward();
             // What is still in place is left of a forward that threw.
-            if (unit.IsActive) unit.Leave(backwardFollows: false);
+            if (unit.IsActive)
+            {
+                unit.AbandonScope();
+                unit.Leave(backwardFollows: false);
+            }
+
             MakeWhole(unit);
             if (!_inBackward) NoteOrder(unit);
             var execution = is_grad_enabled() ? new UnitExecution(unit, _inBackward ? null : _lastExecution) : null;
@@ -50,8 +55,9 @@ internal sealed partial class ShardingEngine
             unit.Leave(backwardFollows: execution is not null);
             var keep = execution is null
                 ? unit.OpenBackwards > 0
-                : _inBackward || unit.IsRoot || _options.Stage < ShardingStage.Parameters;
-            if (!keep) Free(unit);
+                // The last unit of the forward is the first of the backward.
+                : _inBackward || unit.IsRoot || unit.IsLast || _options.Stage < ShardingStage.Parameters;
+            if (!keep) Free(unit, backwardFollows: execution is not null);
             if (unit.IsRoot && !_inBackward) EndForward();
         }
     }
@@ -62,7 +68,12 @@ internal sealed partial class ShardingEngine
         lock (_gate)
         {
             if (!Units.Any(unit => unit.IsActive)) return;
-            foreach (var unit in Units.Where(unit => unit.IsActive)) unit.Leave(backwardFollows: false);
+            foreach (var unit in Units.Where(unit => unit.IsActive).Reverse())
+            {
+                unit.AbandonScope();
+                unit.Leave(backwardFollows: false);
+            }
+
             foreach (var unit in Units.Where(unit => unit.OpenBackwards == 0)) Free(unit);
         }
     }
@@ -78,15 +89,24 @@ internal sealed partial class ShardingEngine
                 + "Call accelerator.Backward(loss) in place of loss.backward().");
         }
 
-        CheckFrozen();
+        CheckParameters();
         // The optimizer may have stepped: whatever is whole is out of date.
         _generation++;
         (_lastExecution, _lastUnit) = (null, null);
+        if (_options.Stage < ShardingStage.Parameters) return;
+        foreach (var unit in Units.Where(unit => !unit.IsRoot)) Free(unit);
     }
 
     private void EndForward()
     {
-        if (_lastUnit is not null) _lastUnit.Next = null;
+        if (_lastUnit is not null)
+        {
+            _lastUnit.Next = null;
+            foreach (var unit in Units) unit.IsLast = unit == _lastUnit;
+        }
+
+        // A host that goes on at once could change what is still being copied from it.
+        if (_options.OffloadParameters && !is_grad_enabled()) _streams.Gather?.Synchronize();
         foreach (var unit in Units.Where(unit => unit.IsPrefetched)) Free(unit);
     }
 
@@ -94,7 +114,7 @@ internal sealed partial class ShardingEngine
     private void NoteOrder(ShardedUnit unit)
     {
         if (unit.IsRoot || unit.Flats.Count == 0) return;
-        if (_lastUnit is not null && _lastUnit != unit) _lastUnit.Next = unit;
+        if ((_lastUnit ?? Units[0]) is var before && before != unit) before.Next = unit;
         _lastUnit = unit;
     }
 
@@ -105,12 +125,18 @@ internal sealed partial class ShardingEngine
         {
             // Something else than expected runs: what was gathered ahead goes first.
             foreach (var other in Units.Where(other => other.IsPrefetched && other != unit)) Free(other);
-            unit.Gather(_generation);
-            NotePeak();
+            Gather(unit);
         }
 
         unit.IsPrefetched = false;
-        unit.Wait();
+        try
+        {
+            unit.Wait();
+        }
+        catch (CollectiveMismatchException exception)
+        {
+            throw Explain(exception);
+        }
     }
 
     /// <summary>Starts to gather a unit that will be needed soon, if there is room.</summary>
@@ -124,28 +150,22 @@ internal sealed partial class ShardingEngine
             return;
         }
 
-        unit.Gather(_generation);
+        Gather(unit);
         unit.IsPrefetched = true;
-        NotePeak();
     }
 
-    private void Free(ShardedUnit unit)
+    private void Gather(ShardedUnit unit)
     {
-        unit.Free();
+        CheckSameUnit(unit);
+        unit.Gather(_generation);
+        PeakGatheredBytes = Math.Max(PeakGatheredBytes, GatheredBytes);
+    }
+
+    private void Free(ShardedUnit unit, bool backwardFollows = false)
+    {
+        unit.Free(backwardFollows);
         if (_postponed is not { } next) return;
         _postponed = null;
         Prefetch(next);
-    }
-
-    private void NotePeak() => PeakGatheredBytes = Math.Max(PeakGatheredBytes, GatheredBytes);
-
-    private void CheckFrozen()
-    {
-        foreach (var parameter in Units.SelectMany(unit => unit.Flats).Where(flat => !flat.IsTrainable).SelectMany(flat => flat.Parameters))
-        {
-            if (!parameter.Parameter.requires_grad) continue;
-            throw new InvalidOperationException(
-                $"Rank {_mesh.Rank}: parameter '{parameter.Name}' requires a gradient, but was frozen when Accelerator.Prepare sharded the model. Set requires_grad before Prepare, or call accelerator.FreeMemory() and prepare the model again.");
-        }
     }
 }

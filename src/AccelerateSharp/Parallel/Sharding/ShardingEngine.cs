@@ -21,6 +21,7 @@ internal sealed partial class ShardingEngine : IGradientSynchronizer
 {
     private readonly Module _model;
     private readonly ShardingMesh _mesh;
+    private readonly ShardingStreams _streams;
     private readonly ShardingOptions _options;
     private readonly BackwardErrors _errors;
     private readonly ModelBuffers? _buffers;
@@ -40,13 +41,15 @@ internal sealed partial class ShardingEngine : IGradientSynchronizer
     {
         (_model, _options, _errors) = (model, options, errors);
         _mesh = ShardingMesh.Create(world, options.Stage == ShardingStage.None ? 1 : options.ShardGroupSize, options.ReshardGroupSize);
-        _reduction = new GradientReduction(_mesh);
-        Units = plan.CreateUnits(_mesh, options, device);
+        _streams = new ShardingStreams(device);
+        _reduction = new GradientReduction(_mesh, _streams);
+        Units = plan.CreateUnits(_mesh, _streams, options, device);
         foreach (var flat in Units.SelectMany(unit => unit.Flats)) flat.TakeValues(options.SyncModuleStates);
         _parameters = Units.SelectMany(unit => unit.Parameters).ToDictionary(parameter => TensorHandles.Identity(parameter.Parameter));
         _buffers = world is null ? null : new ModelBuffers(model, world);
         PrepareBuffers(device);
         foreach (var unit in Units.Where(unit => unit.Flats.Count > 0 || unit.IsRoot)) _hooks.Add(ModuleHooks.Around(unit.Module, new UnitHooks(this, unit, errors)));
+        NoteRegistered();
         GuardHolders(plan);
     }
 
@@ -74,8 +77,9 @@ internal sealed partial class ShardingEngine : IGradientSynchronizer
     public void Dispose()
     {
         foreach (var hook in _hooks) hook.Dispose();
-        foreach (var unit in Units) unit.Free();
+        foreach (var unit in Units) unit.Settle();
         foreach (var unit in Units) unit.Dispose();
+        _streams.Dispose();
         _mesh.Dispose();
     }
 
@@ -90,28 +94,5 @@ internal sealed partial class ShardingEngine : IGradientSynchronizer
         }
 
         if (_options.SyncModuleStates) _buffers?.Broadcast();
-    }
-
-    /// <summary>
-    /// A module that holds parameters of a unit, called while these are not whole: somebody entered the unit through <c>forward</c>,
-    /// which runs no hooks, or past it.
-    /// </summary>
-    private void GuardHolders(UnitPlan plan)
-    {
-        foreach (var (module, units) in plan.Holders(Units))
-        {
-            if (ModuleHooks.Before(module, called => CheckIsWhole(called, units)) is { } hook) _hooks.Add(hook);
-        }
-    }
-
-    private void CheckIsWhole(Module called, IReadOnlyList<ShardedUnit> units)
-    {
-        foreach (var unit in units)
-        {
-            if (unit.IsActive) continue;
-            throw new InvalidOperationException(
-                $"Rank {_mesh.Rank}: {called.GetName()} computes with parameters of the sharded unit {unit.Title}, which are not gathered: the unit was entered through forward(), or one of its modules was called from outside. "
-                + "Call the unit itself, with unit.call(...) in place of unit.forward(...): only call() gathers its parameters.");
-        }
     }
 }

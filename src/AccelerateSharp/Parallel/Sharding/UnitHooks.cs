@@ -12,6 +12,8 @@ internal sealed class UnitHooks(ShardingEngine engine, ShardedUnit unit, Backwar
     public object?[] BeforeForward(object?[] arguments)
     {
         _execution = engine.BeforeForward(unit);
+        // A unit's temporaries would otherwise live until the batch's dispose scope ends. Without gradients the module may keep some of them.
+        if (_execution is not null && !unit.IsRoot) unit.OpenScope();
         if (unit.IsRoot && engine.InputDtype is { } dtype) arguments = Map(arguments, tensor => tensor.is_floating_point() && tensor.dtype != dtype ? tensor.to(dtype) : tensor);
         if (_execution is { } execution && unit.WatchesInputs)
         {
@@ -26,9 +28,12 @@ internal sealed class UnitHooks(ShardingEngine engine, ShardedUnit unit, Backwar
         var execution = _execution;
         _execution = null;
         engine.AfterForward(unit, execution);
-        if (execution is null || unit.Flats.All(flat => flat.IsWhole)) return result;
+        if (execution is null) return result;
         object?[] results = [result];
-        Watch(ref results, () => engine.OnOutputGradients(execution));
+        if (!unit.Flats.All(flat => flat.IsWhole)) Watch(ref results, () => engine.OnOutputGradients(execution));
+        // What nobody can look into may hold tensors of the forward.
+        if (TensorTree.Others(result).Exists(leaf => leaf is not null and not string && !leaf.GetType().IsValueType)) unit.AbandonScope();
+        else unit.CloseScope(TensorTree.Tensors(results));
         return results[0];
     }
 

@@ -34,7 +34,7 @@ internal sealed class UnitPlan
     /// <summary>Names of the units, the model's own first.</summary>
     public IReadOnlyList<string> UnitNames => [.. _units.Select(unit => unit.Name)];
 
-    public List<ShardedUnit> CreateUnits(ShardingMesh mesh, ShardingOptions options, Device device)
+    public List<ShardedUnit> CreateUnits(ShardingMesh mesh, ShardingStreams streams, ShardingOptions options, Device device)
     {
         var owned = _units.Select(_ => new List<ParameterSlot>()).ToArray();
         var ignored = _ignored.SelectMany(module => module.parameters(recurse: false)).Select(parameter => TensorHandles.Identity(parameter)).ToHashSet();
@@ -44,7 +44,8 @@ internal sealed class UnitPlan
             owned[OwnerOf(slot)].Add(slot);
         }
 
-        return [.. _units.Select((unit, i) => new ShardedUnit(unit.Name, unit.Module, i, [.. Divide(unit.Name, owned[i]).Select(slots => new FlatParameter(slots, mesh, options, device))]))];
+        var part = 0;
+        return [.. _units.Select((unit, i) => new ShardedUnit(unit.Name, unit.Module, i, [.. Divide(unit.Name, owned[i]).Select(slots => new FlatParameter(++part, slots, mesh, streams, options, device))]))];
     }
 
     /// <summary>The modules that hold parameters themselves, with the units that these belong to; units themselves left out.</summary>

@@ -1,0 +1,51 @@
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace AccelerateSharp.Internal.Interop;
+
+/// <summary>A stream beside the one that computes, for casts and copies that nobody needs at once.</summary>
+internal sealed class SideStream : IDisposable
+{
+    private readonly CudaStream _stream;
+    private readonly CudaEvent _mark;
+    private readonly int _device;
+
+    private SideStream(int device)
+    {
+        _device = device;
+        var context = CudaContext.Of(device);
+        _stream = CudaStream.CreateNonBlocking(context);
+        _mark = CudaEvent.Create(context);
+    }
+
+    /// <summary>A stream of a GPU; null on a device that has none, where everything runs in line.</summary>
+    public static SideStream? Of(Device device) => device.type == DeviceType.CUDA ? new SideStream(Math.Max(device.index, 0)) : null;
+
+    /// <summary>Queues libtorch's operators on the stream, behind what the calling thread has queued on its own. The host does not wait.</summary>
+    /// <remarks>Memory that the operators allocate belongs to this stream: free it inside of a later call, or when the stream is idle.</remarks>
+    public void Run(Action operators)
+    {
+        // A wait keeps what it was told, so one event serves again and again.
+        _mark.Record(TorchCuda.CurrentStream(_device));
+        _stream.WaitFor(_mark);
+        using var current = TorchCuda.Use(_stream.Raw, _device);
+        operators();
+    }
+
+    /// <summary>What the calling thread queues from now on runs behind what the stream holds.</summary>
+    public void MakeCallerWait()
+    {
+        _mark.Record(_stream.Raw);
+        _mark.MakeWait(TorchCuda.CurrentStream(_device));
+    }
+
+    /// <summary>Blocks the calling thread until everything queued here is done.</summary>
+    public void Synchronize() => _stream.Synchronize();
+
+    public void Dispose()
+    {
+        _stream.Synchronize();
+        _mark.Dispose();
+        _stream.Dispose();
+    }
+}
