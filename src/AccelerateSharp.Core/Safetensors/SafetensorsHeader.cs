@@ -9,6 +9,9 @@ internal sealed class SafetensorsHeader
     /// <summary>The size of the length that starts a file.</summary>
     public const int PrefixLength = 8;
 
+    /// <summary>The name that is no tensor but the free-form entries.</summary>
+    public const string MetadataName = "__metadata__";
+
     /// <summary>The longest JSON that is read, in bytes: the format's own limit.</summary>
     public const int MaxJsonLength = 100_000_000;
 

@@ -6,7 +6,6 @@ namespace AccelerateSharp.Safetensors;
 /// <summary>Turns the JSON of a header into tensors, and checks each of its claims.</summary>
 internal ref struct SafetensorsHeaderParser
 {
-    private const string MetadataName = "__metadata__";
     private const int MaxDimensions = 64;
 
     private readonly string _name;
@@ -44,7 +43,7 @@ internal ref struct SafetensorsHeaderParser
         while (NextProperty() is { } name)
         {
             if (!names.Add(name)) throw Error($"'{name}' is there twice");
-            if (name == MetadataName) ReadMetadata(metadata);
+            if (name == SafetensorsHeader.MetadataName) ReadMetadata(metadata);
             else tensors.Add(ReadTensor(name));
         }
         if (_reader.Read()) throw Error("there is more after the end of the header's object");
@@ -54,12 +53,12 @@ internal ref struct SafetensorsHeaderParser
     private void ReadMetadata(Dictionary<string, string> metadata)
     {
         Next();
-        Expect(JsonTokenType.StartObject, MetadataName, "an object of strings");
+        Expect(JsonTokenType.StartObject, SafetensorsHeader.MetadataName, "an object of strings");
         while (NextProperty() is { } key)
         {
             Next();
-            Expect(JsonTokenType.String, $"'{key}' of {MetadataName}", "a string");
-            if (!metadata.TryAdd(key, _reader.GetString()!)) throw Error($"'{key}' is twice in {MetadataName}");
+            Expect(JsonTokenType.String, $"'{key}' of {SafetensorsHeader.MetadataName}", "a string");
+            if (!metadata.TryAdd(key, _reader.GetString()!)) throw Error($"'{key}' is twice in {SafetensorsHeader.MetadataName}");
         }
     }
 

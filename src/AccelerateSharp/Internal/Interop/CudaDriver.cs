@@ -55,6 +55,16 @@ internal static unsafe class CudaDriver
         Check(CudaDriverNative.cuMemcpyAsync((ulong)destination, (ulong)source, checked((nuint)bytes), stream), nameof(CudaDriverNative.cuMemcpyAsync));
     }
 
+    /// <summary>Host memory that a GPU reads by itself; the calling thread has a context. Give it back with <see cref="FreePinned"/>.</summary>
+    internal static nint AllocatePinned(long bytes)
+    {
+        Check(CudaDriverNative.cuMemHostAlloc(out var address, checked((nuint)bytes), CudaDriverNative.HostMemoryPortable), nameof(CudaDriverNative.cuMemHostAlloc));
+        return address;
+    }
+
+    /// <summary>Gives back what <see cref="AllocatePinned"/> returned. No copy may be reading it any more.</summary>
+    internal static void FreePinned(nint address) => Check(CudaDriverNative.cuMemFreeHost(address), nameof(CudaDriverNative.cuMemFreeHost));
+
     private static string? Start()
     {
         if (!NativeLibrary.TryLoad(CudaDriverNative.Library, out _))

@@ -14,6 +14,7 @@ internal static unsafe partial class CudaDriverNative
     internal const int ComputeCapabilityMinor = 76;
 
     internal const uint StreamNonBlocking = 1;
+    internal const uint HostMemoryPortable = 1;
     internal const uint EventDefault = 0;
     internal const uint EventDisableTiming = 2;
 
@@ -87,4 +88,11 @@ internal static unsafe partial class CudaDriverNative
     /// <summary>Copies between any two addresses of the unified address space; which side is host memory the driver sees by itself.</summary>
     [LibraryImport(Library)]
     internal static partial int cuMemcpyAsync(ulong destination, ulong source, nuint bytes, nint stream);
+
+    /// <summary>Pinned host memory; portable means pinned for every GPU of the process.</summary>
+    [LibraryImport(Library)]
+    internal static partial int cuMemHostAlloc(out nint address, nuint bytes, uint flags);
+
+    [LibraryImport(Library)]
+    internal static partial int cuMemFreeHost(nint address);
 }

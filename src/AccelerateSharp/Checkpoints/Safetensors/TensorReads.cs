@@ -1,0 +1,90 @@
+using AccelerateSharp.Distributed;
+using AccelerateSharp.Safetensors;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace AccelerateSharp.Checkpoints.Safetensors;
+
+/// <summary>A tensor of a file, and the tensor that it goes into.</summary>
+internal readonly record struct TensorRead(SafetensorsReader Reader, SafetensorsTensor Source, Tensor Destination);
+
+/// <summary>Reads tensors of files into tensors.</summary>
+internal static class TensorReads
+{
+    /// <summary>What is read at once where the destination wants another dtype or layout, and so needs a second copy for a moment.</summary>
+    private const long ConversionBytes = 1L << 30;
+
+    internal static void Run(IReadOnlyList<TensorRead> reads)
+    {
+        using var noGrad = no_grad();
+        foreach (var read in reads) Check(read);
+        var direct = reads.Where(IsDirect).ToList();
+        Fill(direct);
+        var others = reads.Where(read => !IsDirect(read)).ToList();
+        for (var start = 0; start < others.Count;)
+        {
+            var end = start;
+            for (var bytes = 0L; end < others.Count && (end == start || bytes + others[end].Source.ByteCount <= ConversionBytes); end++)
+                bytes += others[end].Source.ByteCount;
+            Convert(others[start..end]);
+            start = end;
+        }
+    }
+
+    private static void Convert(List<TensorRead> reads)
+    {
+        using var scope = NewDisposeScope();
+        var raw = reads.ConvertAll(read => read with
+        {
+            Destination = empty([.. read.Source.Shape], TensorDtypes.Of(read.Source, read.Reader.Path), read.Destination.device),
+        });
+        Fill(raw);
+        for (var i = 0; i < reads.Count; i++) reads[i].Destination.copy_(raw[i].Destination);
+    }
+
+    private static void Fill(List<TensorRead> reads)
+    {
+        foreach (var byDevice in reads.Where(read => read.Source.ByteCount > 0).GroupBy(read => (Type: read.Destination.device_type, Index: read.Destination.device_index)))
+        {
+            var pieces = byDevice.SelectMany(Pieces).ToList();
+            if (byDevice.Key.Type == DeviceType.CUDA) GpuUpload.Run(pieces, byDevice.Key.Index);
+            else ReadToMemory(pieces);
+        }
+        GC.KeepAlive(reads);
+    }
+
+    private static unsafe void ReadToMemory(List<FilePiece> pieces)
+    {
+        if (pieces.Count == 1)
+        {
+            pieces[0].Read((byte*)pieces[0].Destination);
+            return;
+        }
+        System.Threading.Tasks.Parallel.ForEach(pieces, new ParallelOptions { MaxDegreeOfParallelism = Environment.ProcessorCount }, piece => piece.Read((byte*)piece.Destination));
+    }
+
+    private static IEnumerable<FilePiece> Pieces(TensorRead read)
+    {
+        var address = TensorData.Pointer(read.Destination);
+        for (var offset = 0L; offset < read.Source.ByteCount; offset += FilePiece.MaxLength)
+        {
+            yield return new FilePiece(
+                read.Reader, read.Source, offset, (int)Math.Min(FilePiece.MaxLength, read.Source.ByteCount - offset), checked((nint)(address + offset)));
+        }
+    }
+
+    private static bool IsDirect(TensorRead read) =>
+        read.Destination.is_contiguous() && read.Destination.dtype == TensorDtypes.Of(read.Source, read.Reader.Path)
+        && read.Destination.device_type is DeviceType.CPU or DeviceType.CUDA;
+
+    private static void Check(TensorRead read)
+    {
+        if (!read.Destination.shape.SequenceEqual(read.Source.Shape))
+        {
+            throw new ArgumentException(
+                $"{read.Reader.Path}: tensor '{read.Source.Name}' is [{string.Join(", ", read.Source.Shape)}] in the file, but should be [{string.Join(", ", read.Destination.shape)}].");
+        }
+        if (read.Destination.device_type == DeviceType.META)
+            throw new ArgumentException($"{read.Reader.Path}: tensor '{read.Source.Name}' cannot be read into a tensor on the meta device, which has no memory.");
+    }
+}
