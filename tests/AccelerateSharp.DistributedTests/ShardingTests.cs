@@ -24,4 +24,9 @@ public class ShardingTests
     [InlineData(4, "HybridShard")]
     [InlineData(2, "NoShard")]
     public void Each_rank_holds_its_part_and_two_units_at_most(int size, string strategy) => WorkerGroup.Run("ShardingBytes", size, strategy);
+
+    [Theory]
+    [InlineData(2)]
+    [InlineData(4)]
+    public void State_dicts_are_taken_and_loaded_also_at_another_world_size(int size) => WorkerGroup.Run("ShardingStateDicts", size);
 }

@@ -96,7 +96,13 @@ internal sealed class FlatParameter : IDisposable
     /// <summary>Bytes of gradients that wait for their reduction.</summary>
     public long PendingGradientBytes => _gradient is null ? 0 : TensorStorage.ByteCount(_gradient);
 
+    /// <summary>Where the unit computes.</summary>
+    public Device Device => _device;
+
     private long ShardStart => ShardSize * _mesh.ShardIndex;
+
+    /// <summary>A parameter's place in a tensor that is laid out like the shard.</summary>
+    public Tensor PieceOf(ShardedParameter parameter, Tensor shard) => parameter.Piece(shard, ShardStart);
 
     /// <summary>Takes the parameters' values, rank 0's where asked for, and makes the parameters this rank's parts.</summary>
     public void TakeValues(bool fromRank0)

@@ -1,0 +1,137 @@
+using static TorchSharp.torch;
+
+namespace AccelerateSharp.Parallel.Sharding;
+
+/// <summary>The weights and buffers of a sharded model, out of it and back.</summary>
+internal sealed class ModelState(ShardingEngine engine)
+{
+    private IEnumerable<FlatParameter> Flats => engine.Units.SelectMany(unit => unit.Flats);
+
+    /// <summary>Whole tensors, on rank 0.</summary>
+    public Dictionary<string, Tensor> Gather()
+    {
+        var state = new Dictionary<string, Tensor>();
+        foreach (var flat in Flats)
+        {
+            ShardColumn.Gather(flat, engine.Mesh, flat.Dtype, parameter => parameter.Local, (parameter, whole) =>
+            {
+                foreach (var name in parameter.Slot.Names) state[name] = whole;
+            });
+        }
+
+        if (engine.Mesh.Rank == 0)
+            foreach (var (name, tensor) in Others()) state[name] = Copy(tensor);
+        return state;
+    }
+
+    /// <summary>This rank's part of every parameter, and what is not divided.</summary>
+    public ShardedStateDict TakeParts()
+    {
+        var entries = new Dictionary<string, ShardedTensor>();
+        foreach (var parameter in Flats.SelectMany(flat => flat.Parameters))
+        {
+            var part = new ShardedTensor(parameter.Shape, parameter.LocalStart, Copy(parameter.Local));
+            foreach (var name in parameter.Slot.Names) entries[name] = part;
+        }
+
+        foreach (var (name, tensor) in Others()) entries[name] = new ShardedTensor(tensor.shape, 0, Copy(tensor.reshape(-1)));
+        return new ShardedStateDict(StateDictType.ShardedStateDict, engine.Mesh.Rank, WorldSize, entries);
+    }
+
+    /// <summary>The flat buffers as they are.</summary>
+    public ShardedStateDict TakeLocal()
+    {
+        var entries = Flats.ToDictionary(LocalName, flat => new ShardedTensor([flat.Count], flat.ShardSize * engine.Mesh.ShardIndex, Copy(flat.Shard)));
+        foreach (var (name, tensor) in Others()) entries[name] = new ShardedTensor(tensor.shape, 0, Copy(tensor.reshape(-1)));
+        return new ShardedStateDict(StateDictType.LocalStateDict, engine.Mesh.Rank, WorldSize, entries);
+    }
+
+    public void Scatter(IReadOnlyDictionary<string, Tensor> state, bool strict)
+    {
+        // Rank 0 alone can see what is wrong, and all have to throw.
+        var problem = engine.Mesh.Rank == 0 ? ProblemOf(state, strict) : null;
+        problem = engine.Mesh.World?.BroadcastObject(problem, 0) ?? problem;
+        if (problem is not null) throw new ArgumentException($"Rank {engine.Mesh.Rank}: {problem}", nameof(state));
+        foreach (var flat in Flats)
+        {
+            // What is not in the state keeps its value.
+            var present = engine.Mesh.Rank == 0 ? flat.Parameters.Select(parameter => Find(state, parameter) is not null).ToArray() : [];
+            present = engine.Mesh.World?.BroadcastObject(present, 0) ?? present;
+            var given = flat.Parameters.Where((_, i) => present[i]).ToHashSet();
+            if (given.Count == 0) continue;
+            ShardColumn.Scatter(flat, engine.Mesh, flat.Dtype, parameter => Find(state, parameter), (parameter, part) =>
+            {
+                if (given.Contains(parameter)) parameter.Local.copy_(part);
+            });
+        }
+
+        using var noGrad = no_grad();
+        foreach (var (name, tensor) in Others())
+        {
+            if (engine.Mesh.Rank == 0 && state.TryGetValue(name, out var value)) tensor.detach().copy_(value);
+            engine.Mesh.World?.Broadcast(tensor, 0);
+        }
+    }
+
+    public void LoadParts(IReadOnlyList<ShardedStateDict> parts)
+    {
+        using var noGrad = no_grad();
+        using var scope = NewDisposeScope();
+        if (parts.Count > 0 && parts[0].Type == StateDictType.LocalStateDict) LoadLocal(parts);
+        else
+            foreach (var parameter in Flats.SelectMany(flat => flat.Parameters)) parameter.Local.copy_(ShardColumn.Assemble(parameter, parameter.Name, parts));
+        foreach (var (name, tensor) in Others())
+        {
+            var value = parts.Select(part => part.Entries.GetValueOrDefault(name)).FirstOrDefault(entry => entry is not null)
+                ?? throw new ArgumentException($"The state dict has no '{name}'.", nameof(parts));
+            tensor.detach().copy_(value.Local.view(tensor.shape));
+        }
+    }
+
+    private int WorldSize => engine.Mesh.World?.Size ?? 1;
+
+    private static string LocalName(FlatParameter flat) => $"_flat.{flat.Part}";
+
+    private static Tensor Copy(Tensor tensor) => tensor.detach().to(CPU, copy: true).DetachFromDisposeScope();
+
+    private static Tensor? Find(IReadOnlyDictionary<string, Tensor> state, ShardedParameter parameter) =>
+        parameter.Slot.Names.Select(name => state.GetValueOrDefault(name)).FirstOrDefault(value => value is not null);
+
+    private void LoadLocal(IReadOnlyList<ShardedStateDict> parts)
+    {
+        var mine = parts.FirstOrDefault(part => part.Rank == engine.Mesh.Rank);
+        if (mine is null || mine.WorldSize != WorldSize)
+            throw new ArgumentException($"Local parts of {parts[0].WorldSize} ranks were given to a job of {WorldSize}. Take a sharded or a full state dict to change the number of ranks.", nameof(parts));
+        foreach (var flat in Flats)
+        {
+            if (mine.Entries.GetValueOrDefault(LocalName(flat)) is not { } entry || entry.Shape[0] != flat.Count || entry.Local.numel() != flat.ShardSize)
+                throw new ArgumentException("The local state dict is of a model with other units or another strategy. Take a sharded or a full state dict to change them.", nameof(parts));
+            flat.Shard.copy_(entry.Local);
+        }
+    }
+
+    /// <summary>What is not divided: buffers, and the parameters of modules that are left out.</summary>
+    private IEnumerable<(string Name, Tensor Tensor)> Others() => engine.Model.named_parameters()
+        .Where(item => engine.Find(item.parameter) is null).Select(item => (item.name, (Tensor)item.parameter))
+        .Concat(engine.Model.named_buffers(include_nonpersistent: false).Select(item => (item.name, item.buffer)));
+
+    private string? ProblemOf(IReadOnlyDictionary<string, Tensor> state, bool strict)
+    {
+        foreach (var parameter in Flats.SelectMany(flat => flat.Parameters))
+        {
+            if (Find(state, parameter) is not { } value)
+            {
+                if (strict) return $"the state dict has no '{parameter.Name}'.";
+                continue;
+            }
+
+            if (!value.shape.SequenceEqual(parameter.Shape))
+                return $"'{parameter.Name}' has shape [{string.Join(", ", value.shape)}] in the state dict and [{string.Join(", ", parameter.Shape)}] in the model.";
+        }
+
+        if (!strict) return null;
+        var known = Flats.SelectMany(flat => flat.Parameters).SelectMany(parameter => parameter.Slot.Names).Concat(Others().Select(item => item.Name)).ToHashSet(StringComparer.Ordinal);
+        var missing = Others().FirstOrDefault(item => !state.ContainsKey(item.Name)).Name;
+        return missing is not null ? $"the state dict has no '{missing}'." : state.Keys.FirstOrDefault(name => !known.Contains(name)) is { } unknown ? $"the model has no '{unknown}'." : null;
+    }
+}
