@@ -4,7 +4,7 @@ using AccelerateSharp.Cli.Launch;
 
 namespace AccelerateSharp.Cli.Commands;
 
-/// <summary>The options of <c>accelerate launch</c> about restarts, the meeting of machines, and logs.</summary>
+/// <summary>The options of <c>accelerate launch</c> about restarts, the meeting of machines, logs, CPUs and MPI.</summary>
 internal sealed class ExecutionOptionGroup
 {
     private readonly Option<int?> _maxRestarts = OptionNames.Create<int?>("--max_restarts", "How often all workers are started again after one failed. Default: 0.");
@@ -18,11 +18,15 @@ internal sealed class ExecutionOptionGroup
     private readonly Option<string?> _tee = OptionNames.Create<string?>("--tee", "What goes to files too: 0 nothing, 1 stdout, 2 stderr, 3 both; or by local rank: 0:3,1:1. Default: 3 with --log_dir.");
     private readonly Option<string?> _role = OptionNames.Create<string?>("--role", "Name of these workers, in front of what they print. Default: default.");
 
+    private readonly Option<bool> _affinity = OptionNames.Create<bool>("--enable_cpu_affinity", "Keep each worker on the CPUs of one NUMA node: that of its GPU.");
+    private readonly Option<string?> _hostFile = OptionNames.Create<string?>("--mpirun_hostfile", "Start the workers with mpirun, on the machines that this file lists.");
+    private readonly Option<int?> _ccl = OptionNames.Create<int?>("--mpirun_ccl", "oneCCL's worker threads (CCL_WORKER_COUNT), for programs that use it.");
+
     public ExecutionOptionGroup()
     {
         _tee.Aliases.Add("-t");
         (_machines.HelpName, _backend.HelpName, _conf.HelpName, _runId.HelpName) = ("N|MIN:MAX", "NAME", "K=V,...", "ID");
-        (_logs.HelpName, _tee.HelpName, _role.HelpName, _monitorInterval.HelpName) = ("DIR", "STREAMS", "NAME", "SECONDS");
+        (_logs.HelpName, _tee.HelpName, _role.HelpName, _hostFile.HelpName, _monitorInterval.HelpName) = ("DIR", "STREAMS", "NAME", "FILE", "SECONDS");
     }
 
     public void AddTo(Command command)
@@ -30,6 +34,7 @@ internal sealed class ExecutionOptionGroup
         command.Group("Machines that meet", _machines, _sameNetwork, _backend, _conf, _runId);
         command.Group("Restarts", _maxRestarts, _monitorInterval);
         command.Group("Output", _logs, _tee, _role);
+        command.Group("CPUs and MPI", _affinity, _hostFile, _ccl);
     }
 
     public ExecutionOptions Read(ParseResult parsed) => new()
@@ -44,5 +49,8 @@ internal sealed class ExecutionOptionGroup
         LogFolder = parsed.GetValue(_logs),
         Tee = parsed.GetValue(_tee),
         Role = parsed.GetValue(_role),
+        CpuAffinity = parsed.GetValue(_affinity),
+        MpiHostFile = parsed.GetValue(_hostFile),
+        MpiCcl = parsed.GetValue(_ccl),
     };
 }

@@ -2,6 +2,7 @@ using System.Collections;
 using System.Collections.Concurrent;
 using System.Runtime.InteropServices;
 using System.Runtime.Versioning;
+using AccelerateSharp.Cli.Launch.Affinity;
 using AccelerateSharp.Cli.Launch.Logs;
 using AccelerateSharp.Launch;
 
@@ -15,9 +16,11 @@ namespace AccelerateSharp.Cli.Launch;
 /// <param name="screen">Where everything is printed.</param>
 /// <param name="events">What happens.</param>
 /// <param name="logs">The files for what workers print; null for none.</param>
+/// <param name="binding">The CPUs of each worker; null where they stay where the launcher is.</param>
 [UnsupportedOSPlatform("windows")]
 internal sealed class Attempts(
-    LaunchPlan plan, ExecutionSettings settings, Target target, IFormation formation, Screen screen, BlockingCollection<LaunchEvent> events, JobLogs? logs)
+    LaunchPlan plan, ExecutionSettings settings, Target target, IFormation formation, Screen screen, BlockingCollection<LaunchEvent> events, JobLogs? logs,
+    CpuBinding? binding)
 {
     /// <summary>Starts the workers of an attempt and stays until they have ended.</summary>
     public JobEnd Run(Round round) =>
@@ -31,33 +34,33 @@ internal sealed class Attempts(
         using var stop = PosixSignalRegistration.Create(PosixSignal.SIGTSTP, _ => group.Signal(Posix.SigTstp));
         using var go = PosixSignalRegistration.Create(PosixSignal.SIGCONT, _ => group.Signal(Posix.SigCont));
         var alone = round.LocalWorldSize == 1;
-        var workers = Start(round, (program, environment) =>
-            ChildProcess.Start(program.Program, program.Arguments, environment, group.Id, inheritsInput: alone, capture: !alone || logs is not null));
+        var workers = Start(round, (program, environment, cpus) =>
+            ChildProcess.Start(program.Program, program.Arguments, environment, group.Id, inheritsInput: alone, capture: !alone || logs is not null, cpus: cpus));
         return Job(round, group.Signal, terminalSignals: false).Supervise(workers);
     }
 
     /// <summary>A single worker at a terminal stays in its foreground, so that it can read from it and Ctrl-Z stops both.</summary>
     private JobEnd RunInForeground(Round round)
     {
-        var workers = Start(round, (program, environment) =>
+        var workers = Start(round, (program, environment, cpus) =>
         {
             var bound = program.BoundToParent();
-            return ChildProcess.Start(bound.Program, bound.Arguments, environment, group: null, inheritsInput: true, capture: false);
+            return ChildProcess.Start(bound.Program, bound.Arguments, environment, group: null, inheritsInput: true, capture: false, cpus: cpus);
         });
         return Job(round, signal => Posix.Kill(workers[0].ProcessId, signal), terminalSignals: true).Supervise(workers);
     }
 
     private Job Job(Round round, Action<int> signal, bool terminalSignals) =>
-        new(screen, events, signal, rank => formation.FailureOf(round.Generation, rank), plan.GracePeriod, terminalSignals, formation);
+        new(screen, events, signal, rank => formation.FailureOf(round.Generation, rank), plan.GracePeriod, terminalSignals, formation.News);
 
-    private List<Worker> Start(Round round, Func<Target, IEnumerable<KeyValuePair<string, string>>, ChildProcess> start)
+    private List<Worker> Start(Round round, Func<Target, IEnumerable<KeyValuePair<string, string>>, CpuSet?, ChildProcess> start)
     {
         var workers = new List<Worker>();
         for (var localRank = 0; localRank < round.LocalWorldSize; localRank++)
         {
-            var process = start(target, EnvironmentOf(round, localRank));
+            var process = start(target, EnvironmentOf(round, localRank), binding?.Cpus[localRank]);
             var (output, error) = logs?.Open(round.Generation, localRank) ?? default;
-            workers.Add(new Worker(round.FirstRank + localRank, settings.Role, process, screen, (output, error), events.Add));
+            workers.Add(new Worker(new WorkerName(round.FirstRank + localRank, settings.Role), process, screen, (output, error), events.Add));
         }
         return workers;
     }
@@ -69,6 +72,7 @@ internal sealed class Attempts(
         // What another launcher above us said about its own store is not for our workers.
         variables.Remove(EnvironmentVariables.RendezvousEndpoint);
         foreach (var (name, value) in plan.Variables) variables[name] = value;
+        if (settings.CpuAffinity.Value) variables[EnvironmentVariables.CpuAffinity] = "1";
         foreach (var (name, value) in round.VariablesOf(localRank, settings.Role, settings.MaxRestarts.Value)) variables[name] = value;
         foreach (var (name, value) in round.WorkerAt(localRank, plan, formation.StoreEndpoint).ToVariables()) variables[name] = value;
         return variables;

@@ -1,6 +1,7 @@
 using System.IO.Pipes;
 using System.Runtime.InteropServices;
 using System.Text;
+using AccelerateSharp.Cli.Launch.Affinity;
 
 namespace AccelerateSharp.Cli.Launch;
 
@@ -30,9 +31,10 @@ internal sealed unsafe class ChildProcess
     /// <param name="input">What it reads: a pipe's end, <c>/dev/null</c> where that is null.</param>
     /// <param name="inheritsInput">Whether it reads our own standard input instead.</param>
     /// <param name="capture">Whether its output comes to us.</param>
+    /// <param name="cpus">The CPUs that it may run on; null for ours.</param>
     public static ChildProcess Start(
         string program, IReadOnlyList<string> arguments, IEnumerable<KeyValuePair<string, string>> environment, int? group,
-        SafeHandle? input = null, bool inheritsInput = false, bool capture = true)
+        SafeHandle? input = null, bool inheritsInput = false, bool capture = true, CpuSet? cpus = null)
     {
         AnonymousPipeServerStream? output = null, error = null;
         byte* actions = stackalloc byte[Posix.OpaqueSize], attributes = stackalloc byte[Posix.OpaqueSize], signals = stackalloc byte[Posix.OpaqueSize];
@@ -59,7 +61,7 @@ internal sealed unsafe class ChildProcess
             if (group is { } joined) Check(Posix.AttributesSetGroup(attributes, joined), program);
             Check(Posix.AttributesSetFlags(
                 attributes, (short)(Posix.SpawnSetSignalDefaults | Posix.SpawnSetSignalMask | (group is null ? 0 : Posix.SpawnSetProcessGroup))), program);
-            Check(Posix.Spawn(out var id, program, actions, attributes, argumentVector, environmentVector), program);
+            Check(Spawn(program, actions, attributes, argumentVector, environmentVector, cpus, out var id), program);
             output?.DisposeLocalCopyOfClientHandle();
             error?.DisposeLocalCopyOfClientHandle();
             return new ChildProcess(id, output, error);
@@ -86,6 +88,21 @@ internal sealed unsafe class ChildProcess
         do ended = Posix.WaitPid(Id, out status, 0);
         while (ended < 0 && Marshal.GetLastPInvokeError() == 4); // interrupted by a signal
         return ended == Id ? ExitStatus.FromWait(status) : throw new InvalidOperationException($"Process {Id} cannot be waited for (error {Marshal.GetLastPInvokeError()}).");
+    }
+
+    /// <summary>A child begins on the CPUs of the thread that starts it, from its first instruction and first allocation on.</summary>
+    private static int Spawn(string program, byte* actions, byte* attributes, byte** arguments, byte** environment, CpuSet? cpus, out int id)
+    {
+        if (cpus is null || ThreadAffinity.Get() is not { } own) return Posix.Spawn(out id, program, actions, attributes, arguments, environment);
+        ThreadAffinity.Set(cpus);
+        try
+        {
+            return Posix.Spawn(out id, program, actions, attributes, arguments, environment);
+        }
+        finally
+        {
+            ThreadAffinity.Set(own);
+        }
     }
 
     private static void Check(int error, string program)

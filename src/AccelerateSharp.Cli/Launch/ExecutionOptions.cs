@@ -26,4 +26,10 @@ internal sealed record ExecutionOptions
     public string? Tee { get; init; }
 
     public string? Role { get; init; }
+
+    public bool CpuAffinity { get; init; }
+
+    public string? MpiHostFile { get; init; }
+
+    public int? MpiCcl { get; init; }
 }

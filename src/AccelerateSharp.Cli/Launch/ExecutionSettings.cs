@@ -1,17 +1,18 @@
 using System.Globalization;
 using AccelerateSharp.Cli.Launch.Logs;
 using AccelerateSharp.Configuration;
+using AccelerateSharp.Launch;
 
 namespace AccelerateSharp.Cli.Launch;
 
-/// <summary>How workers are run, restarted and logged: by an option, else by the configuration file, else by a default.</summary>
+/// <summary>How workers are run, restarted and logged: by an option, else by the configuration file, else by the environment, else by a default.</summary>
 internal sealed class ExecutionSettings
 {
     private const string Static = "static", C10d = "c10d";
 
     private readonly ConfigFile? _file;
 
-    private ExecutionSettings(LaunchOptions options)
+    private ExecutionSettings(LaunchOptions options, EnvironmentReader environment)
     {
         _file = options.Config;
         var (typed, config) = (options.Execution, options.Config?.Config);
@@ -41,6 +42,14 @@ internal sealed class ExecutionSettings
             if (name is not null && (name.Length is 0 or > 64 || !name.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_' or '.')))
                 throw new UserErrorException($"{option} {name}: pass 1 to 64 letters, digits, '-', '_' or '.'.");
         }
+        CpuAffinity = typed.CpuAffinity ? new(true, "from --enable_cpu_affinity", "--enable_cpu_affinity")
+            : Written(ConfigKeys.EnableCpuAffinity, config?.Values.Switch(ConfigKeys.EnableCpuAffinity))
+            ?? (environment.Flag(EnvironmentVariables.CpuAffinity) ? new Setting<bool>(true, $"from {EnvironmentVariables.CpuAffinity}", $"{EnvironmentVariables.CpuAffinity}=1") : null) ?? Default("--enable_cpu_affinity", value: false);
+        MpiHostFile = Typed("--mpirun_hostfile", typed.MpiHostFile) ?? Written(ConfigKeys.Mpirun, config?.Mpirun.Text("mpirun_hostfile"));
+        MpiCcl = typed.MpiCcl;
+        if (MpiCcl is not null && MpiHostFile is null) throw new UserErrorException($"--mpirun_ccl {MpiCcl} goes with --mpirun_hostfile.");
+        if (MpiHostFile is not null && Machines is { Value.IsElastic: true })
+            throw new UserErrorException($"{Machines} and {MpiHostFile} contradict each other: mpirun starts a fixed number of machines.");
         Notes = [.. NotesOf(typed)];
     }
 
@@ -67,21 +76,34 @@ internal sealed class ExecutionSettings
 
     public string Role { get; }
 
+    public Setting<bool> CpuAffinity { get; }
+
+    /// <summary>The machines for mpirun; null where this launcher starts the workers.</summary>
+    public Setting<string>? MpiHostFile { get; }
+
+    /// <summary>The worker threads of oneCCL.</summary>
+    public int? MpiCcl { get; }
+
     /// <summary>Lines for the user: what is in force, and what was asked for and does nothing.</summary>
     public IReadOnlyList<string> Notes { get; }
 
-    public static ExecutionSettings Resolve(LaunchOptions options) => new(options);
+    public static ExecutionSettings Resolve(LaunchOptions options, EnvironmentReader environment) => new(options, environment);
 
     private IEnumerable<string> NotesOf(ExecutionOptions typed)
     {
-        if (MaxRestarts.Value > 0) yield return Text($"All workers are started again after a failure, up to {MaxRestarts.Value} time(s) ({MaxRestarts.Source}).");
+        if (MaxRestarts.Value > 0 && MpiHostFile is null) yield return Text($"All workers are started again after a failure, up to {MaxRestarts.Value} time(s) ({MaxRestarts.Source}).");
         if (typed.MonitorInterval is { } interval) yield return Text($"--monitor_interval {interval} has no effect: the launcher is told of the end of a worker, it does not ask.");
         if (Conf.WithoutEffect.Count > 0) yield return $"--rdzv_conf: {string.Join(", ", Conf.WithoutEffect)} set(s) nothing in this rendezvous.";
+        if (MpiHostFile is null) yield break;
+        if (MaxRestarts.Value > 0) yield return $"{MaxRestarts} has no effect with {MpiHostFile}: mpirun starts the workers.";
+        if (CpuAffinity.Value) yield return $"{CpuAffinity} has no effect with {MpiHostFile}: mpirun binds the workers.";
     }
 
     private static Setting<int>? Typed(string option, int? value) => value is { } typed ? new(typed, Text($"from {option} {typed}"), Text($"{option} {typed}")) : null;
 
     private static Setting<string>? Typed(string option, string? value) => value is null ? null : new(value, $"from {option}", $"{option} {value}");
+
+    private Setting<T>? Written<T>(string key, T? value) where T : struct => value is { } written ? InFile(key, written) : null;
 
     private Setting<string>? Written(string key, string? value) => value is null ? null : InFile(key, value);
 

@@ -11,10 +11,10 @@ namespace AccelerateSharp.Cli.Launch;
 /// <param name="failure">What a dead worker has left in the store, or null.</param>
 /// <param name="grace">How long workers that were asked to end may take, before they are killed.</param>
 /// <param name="terminalSignals">Whether the terminal sends Ctrl-C to the workers as well, so that it needs not be passed on.</param>
-/// <param name="news">Told of a failure, and of a signal to the launcher, when they happen: other machines may depend on it.</param>
+/// <param name="news">Told of a failure, and of a signal to the launcher, when they happen: other machines may depend on it. Null where there are none.</param>
 internal sealed class Job(
     Screen screen, BlockingCollection<LaunchEvent> events, Action<int> signal, Func<int, FailureReport?> failure, TimeSpan grace, bool terminalSignals,
-    IJobNews news)
+    IJobNews? news)
 {
     /// <summary>How long after a worker that only suffered from another's failure that other one may take to end by itself.</summary>
     private static readonly TimeSpan _causePatience = TimeSpan.FromSeconds(3);
@@ -56,7 +56,7 @@ internal sealed class Job(
                     _interruptedBy = Posix.SigPipe;
                     Stop(Posix.SigTerm);
                     break;
-                case LaunchEvent.Told told when news.EndsAttempt(told):
+                case LaunchEvent.Told told when news?.EndsAttempt(told) == true:
                     _isOrdered = true;
                     if (!_isStopping) Stop(Posix.SigTerm);
                     break;
@@ -83,7 +83,7 @@ internal sealed class Job(
         if (_isStopping || _interruptedBy != 0) return; // We ended it ourselves.
         var failed = new Failure(exited.Worker, exited.Status, failure(exited.Worker.Rank), _clock.Elapsed);
         _failures.Add(failed);
-        news.Failed(failed);
+        news?.Failed(failed);
         if (stillRunning == 0) return;
         // One that reports a lost peer is not the cause: the one that it lost is ending, and is given the time to tell why.
         if (failed.IsConsequence) _deadline ??= _clock.Elapsed + _causePatience;
@@ -98,7 +98,7 @@ internal sealed class Job(
             return;
         }
         _interruptedBy = number;
-        news.Interrupted(number);
+        news?.Interrupted(number);
         if (number == Posix.SigInt)
         {
             // A program may want to save its state on Ctrl-C, for as long as the user likes: a second one ends it.
@@ -122,7 +122,7 @@ internal sealed class Job(
     private void Explain(Failure cause, int workerCount)
     {
         var others = workerCount > 1 ? ", and the others were stopped" : "";
-        screen.Say($"accelerate: rank {cause.Worker.Rank} failed with {cause.Status} after {cause.At.TotalSeconds:0.0} s{others}.");
+        screen.Say($"accelerate: {cause.Worker.Name} failed with {cause.Status} after {cause.At.TotalSeconds:0.0} s{others}.");
         if (cause.Report is { } report) screen.Say("accelerate: its error: " + report.Message);
         var tail = cause.Worker.ErrorTail;
         if (tail.Count == 0) return;

@@ -12,7 +12,7 @@ internal sealed record Failure(Worker Worker, ExitStatus Status, FailureReport? 
     /// <summary>Whether it failed only because another one did.</summary>
     public bool IsConsequence => Report is { IsConsequence: true };
 
-    public override string ToString() => $"rank {Worker.Rank} failed with {Status}{(Report is null ? "" : $": {Report.Message}")}";
+    public override string ToString() => $"{Worker.Name} failed with {Status}{(Report is null ? "" : $": {Report.Message}")}";
 }
 
 /// <summary>How one attempt ended on this machine.</summary>

@@ -69,9 +69,8 @@ internal sealed class LaunchSettings
         var unused = new List<string>();
         if (config.DistributedType is DistributedTypes.Fsdp or DistributedTypes.DeepSpeed)
             unused.Add($"{At(ConfigKeys.DistributedType)} {config.DistributedType} (every process holds the whole model, as with MULTI_GPU)");
-        foreach (var section in (string[])[ConfigKeys.Fsdp, ConfigKeys.DeepSpeed, ConfigKeys.Fp8, ConfigKeys.Parallelism, ConfigKeys.Mpirun])
+        foreach (var section in (string[])[ConfigKeys.Fsdp, ConfigKeys.DeepSpeed, ConfigKeys.Fp8, ConfigKeys.Parallelism])
             if (config.Values[section] is ConfigSection { Count: > 0 }) unused.Add(At(section));
-        if (config.EnableCpuAffinity) unused.Add(At(ConfigKeys.EnableCpuAffinity));
         return unused.Count == 0 ? null : $"Not used by this version, from {_file!.Path}: {string.Join(", ", unused)}.";
 
         string At(string key) => string.Create(CultureInfo.InvariantCulture, $"{key} (line {_file!.LineOf(key)})");

@@ -1,7 +1,9 @@
 using System.Collections.Concurrent;
 using System.Security.Cryptography;
+using AccelerateSharp.Cli.Launch.Affinity;
 using AccelerateSharp.Cli.Launch.Logs;
 using AccelerateSharp.Cli.Launch.Machines;
+using AccelerateSharp.Cli.Launch.Mpi;
 using AccelerateSharp.Launch;
 
 namespace AccelerateSharp.Cli.Launch;
@@ -16,8 +18,10 @@ internal static class Launcher
         var events = new BlockingCollection<LaunchEvent>(); // not disposed: an output that is abandoned may still report to it
         using var signals = new SignalSource(signal => events.Add(new LaunchEvent.Signalled(signal)));
         var screen = new Screen();
-        var settings = ExecutionSettings.Resolve(options);
-        var plan = Plan(settings.Machines is { } machines ? options with { MachineCount = machines.Value.Max } : options);
+        var settings = Checked(() => ExecutionSettings.Resolve(options, new EnvironmentReader()));
+        if (settings.Machines is { } machines) options = options with { MachineCount = machines.Value.Max };
+        var mpi = settings.MpiHostFile is null ? null : new MpiJob(settings);
+        var plan = mpi is null ? Plan(options, new EnvironmentReader()) : Plan(mpi.Complete(options), MpiJob.WithToken());
         screen.Say(plan.Summary);
         if (plan.Unused is { } unused) screen.Say(unused);
         foreach (var note in settings.Notes) screen.Say(note);
@@ -27,8 +31,11 @@ internal static class Launcher
         var runId = settings.RunId ?? RandomNumberGenerator.GetHexString(8, lowercase: true);
         var logs = settings.Tee.IsAny ? JobLogs.Create(settings.LogFolder, runId, settings.Tee) : null;
         if (logs is not null) screen.Say($"What the workers print is kept in {logs.Folder}.");
+        if (mpi is not null) return mpi.Run(plan, settings, target, screen, events, logs);
+        var binding = settings.CpuAffinity.Value ? Bind(plan) : null;
+        if (binding is not null) screen.Say(binding.Summary);
         using var formation = Form(options, plan, settings, runId, screen, events, signals);
-        var attempts = new Attempts(plan, settings, target, formation, screen, events, logs);
+        var attempts = new Attempts(plan, settings, target, formation, screen, events, logs, binding);
         while (formation.Next() is { } round)
         {
             if (formation.ExitCodeAfter(round, attempts.Run(round)) is { } exitCode) return exitCode;
@@ -51,11 +58,24 @@ internal static class Launcher
         }
     }
 
-    private static LaunchPlan Plan(LaunchOptions options)
+    private static CpuBinding Bind(LaunchPlan plan)
+    {
+        var onGpu = plan.Variables[EnvironmentVariables.UseCpu] == "False" && Hardware.GpuCount() > 0;
+        var visible = plan.Variables.GetValueOrDefault(EnvironmentVariables.CudaVisibleDevices) ?? Environment.GetEnvironmentVariable(EnvironmentVariables.CudaVisibleDevices);
+        return ThreadAffinity.Get() is { } allowed
+            ? CpuBinding.Make(new NumaTopology(), allowed, plan.LocalWorldSize, onGpu, visible)
+            : new CpuBinding(new CpuSet?[plan.LocalWorldSize], "--enable_cpu_affinity has no effect: this system binds no process to CPUs.");
+    }
+
+    private static LaunchPlan Plan(LaunchOptions options, EnvironmentReader environment) =>
+        Checked(() => LaunchPlan.Make(options, environment, Hardware.GpuCount(), Hardware.PhysicalCoreCount()));
+
+    /// <summary>A variable that cannot be read is the user's to correct.</summary>
+    private static T Checked<T>(Func<T> read)
     {
         try
         {
-            return LaunchPlan.Make(options, new EnvironmentReader(), Hardware.GpuCount(), Hardware.PhysicalCoreCount());
+            return read();
         }
         catch (InvalidOperationException e)
         {

@@ -32,6 +32,8 @@ internal sealed class LocalFormation : IFormation
 
     public int ExitCode => 0;
 
+    public IJobNews? News => null;
+
     public string? StoreEndpoint { get; }
 
     public Round? Next() => Round.OnOneMachine(_plan, _runId, _attempt);
@@ -52,16 +54,6 @@ internal sealed class LocalFormation : IFormation
     }
 
     public FailureReport? FailureOf(int generation, int rank) => _server?.FailureOf(generation, rank);
-
-    public void Failed(Failure failure)
-    {
-    }
-
-    public void Interrupted(int signal)
-    {
-    }
-
-    public bool EndsAttempt(LaunchEvent.Told told) => false;
 
     public void Dispose() => _server?.Dispose();
 }

@@ -9,25 +9,25 @@ internal sealed class Worker
     private readonly LineTail _errorTail = new(TailLines);
     private readonly List<OutputPump> _pumps = [];
 
-    /// <param name="rank">Its rank.</param>
-    /// <param name="role">Its role, by which the screen names it.</param>
+    /// <param name="name">What the screen calls it.</param>
     /// <param name="process">The process.</param>
     /// <param name="screen">Where its output goes.</param>
     /// <param name="files">Where its output goes as well; null for a stream that is not kept.</param>
     /// <param name="report">Told of its end.</param>
-    public Worker(int rank, string role, ChildProcess process, Screen screen, (Stream? Output, Stream? Error) files, Action<LaunchEvent> report)
+    public Worker(WorkerName name, ChildProcess process, Screen screen, (Stream? Output, Stream? Error) files, Action<LaunchEvent> report)
     {
-        Rank = rank;
+        Name = name;
         _process = process;
-        var name = new WorkerName(rank, role);
         if (process.Output is { } output) _pumps.Add(new OutputPump(name, isError: false, output, screen, tail: null, files.Output, Closed));
         if (process.Error is { } error) _pumps.Add(new OutputPump(name, isError: true, error, screen, _errorTail, files.Error, Closed));
-        new Thread(() => report(new LaunchEvent.Exited(this, _process.Wait())), 256 * 1024) { IsBackground = true, Name = $"end of rank {rank}" }.Start();
+        new Thread(() => report(new LaunchEvent.Exited(this, _process.Wait())), 256 * 1024) { IsBackground = true, Name = $"end of {name}" }.Start();
 
         void Closed() => report(new LaunchEvent.OutputClosed());
     }
 
-    public int Rank { get; }
+    public WorkerName Name { get; }
+
+    public int Rank => Name.Rank;
 
     public int ProcessId => _process.Id;
 

@@ -8,5 +8,11 @@ internal readonly record struct WorkerName(int Rank, string Role = WorkerName.De
     /// <summary>The role that nobody has to be told of.</summary>
     public const string DefaultRole = "default";
 
-    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{(Role == DefaultRole ? "" : Role + " ")}rank {Rank}");
+    private const int None = -1;
+
+    /// <summary>A program that is no rank itself.</summary>
+    public static WorkerName OfProgram(string name) => new(None, name);
+
+    public override string ToString() =>
+        Rank == None ? Role : string.Create(CultureInfo.InvariantCulture, $"{(Role == DefaultRole ? "" : Role + " ")}rank {Rank}");
 }

@@ -116,10 +116,9 @@ public sealed class LaunchSettingsTests
     [Fact]
     public void What_is_not_used_is_said()
     {
-        var file = ConfigFile.Parse("job.yaml", "distributed_type: FSDP\nenable_cpu_affinity: true\nfsdp_config:\n  fsdp_version: 1\n");
+        var file = ConfigFile.Parse("job.yaml", "distributed_type: FSDP\nfsdp_config:\n  fsdp_version: 1\n");
         Assert.Equal(
-            "Not used by this version, from job.yaml: distributed_type (line 1) FSDP (every process holds the whole model, as with MULTI_GPU), fsdp_config (line 3), "
-            + "enable_cpu_affinity (line 2).",
+            "Not used by this version, from job.yaml: distributed_type (line 1) FSDP (every process holds the whole model, as with MULTI_GPU), fsdp_config (line 2).",
             Resolve(new LaunchOptions { Target = "a", Config = file }).Unused);
         Assert.Null(Resolve(new LaunchOptions { Target = "a", Config = _file }).Unused);
     }

@@ -15,7 +15,7 @@ public sealed class RestartTests : IDisposable
         Assert.Equal(
             ["[trainer rank 0] run 0 1 1 3 job trainer 0 2", "[trainer rank 1] run 1 0 0 3 job trainer 1 2", "[trainer rank 1] run 1 1 1 3 job trainer 1 2"],
             output.Where(line => line != "[trainer rank 0] run 0 0 0 3 job trainer 0 2").Order());
-        Assert.Single(error, line => line.StartsWith("accelerate: rank 1 failed with exit code 7", StringComparison.Ordinal));
+        Assert.Single(error, line => line.StartsWith("accelerate: trainer rank 1 failed with exit code 7", StringComparison.Ordinal));
         Assert.Contains("accelerate: starting all workers again, restart 1 of 3.", error);
     }
 

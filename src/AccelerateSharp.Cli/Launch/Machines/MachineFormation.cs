@@ -14,7 +14,7 @@ namespace AccelerateSharp.Cli.Launch.Machines;
 /// <param name="signals">The signals to the launcher.</param>
 internal sealed class MachineFormation(
     LaunchPlan plan, ExecutionSettings settings, int? givenRank, CoordinatorService? service, Screen screen, BlockingCollection<LaunchEvent> events,
-    SignalSource signals) : IFormation
+    SignalSource signals) : IFormation, IJobNews
 {
     private static readonly TimeSpan _othersPatience = TimeSpan.FromSeconds(10);
 
@@ -26,6 +26,8 @@ internal sealed class MachineFormation(
     private bool _isOver;
 
     public int ExitCode { get; private set; }
+
+    public IJobNews News => this;
 
     public string StoreEndpoint { get; } = Endpoints.Of(plan.MasterAddress, plan.MasterPort);
 
