@@ -83,7 +83,8 @@ internal sealed class Membership(Action<int, int> rankLost)
         lock (_gate)
         {
             if (_failures.TryGetValue((generation, rank), out var report)) return report;
-            return LostRanks(generation) is [var first, ..] && first != rank ? new FailureReport(IsConsequence: true, $"it ended after rank {first} was lost") : null;
+            var causes = LostRanks(generation).Where(lost => _failures.GetValueOrDefault((generation, lost)) is not { IsConsequence: true });
+            return causes.Take(1).ToList() is [var first] && first != rank ? new FailureReport(IsConsequence: true, $"it ended after rank {first} was lost") : null;
         }
     }
 
