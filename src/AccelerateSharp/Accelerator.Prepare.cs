@@ -164,9 +164,11 @@ public sealed partial class Accelerator
             throw new NotSupportedException("LBFGS evaluates the loss several times in one step, which loss scaling cannot follow. Use bf16, or gradScaler: new() { Enabled = false }.");
         var engines = Engines().ToList();
         if (engines.Count > 0) ShardedOptimizerState.Divide(optimizer, engines);
+        else if (_devicePlacement && optimizer is FusedOptimizer fused) fused.MoveState(Device);
         else if (_devicePlacement && optimizer is OptimizerHelper managed) managed.to(Device);
         _optimizers.Add(optimizer);
         ResetHeldGradients();
+        if (IsMainProcess && FusedTwin.Advise(optimizer) is { } advice) Console.Error.WriteLine(advice);
         return optimizer;
     }
 }

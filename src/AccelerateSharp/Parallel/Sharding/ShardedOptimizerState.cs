@@ -17,17 +17,36 @@ internal static class ShardedOptimizerState
         {
             var sharded = engines.Select(engine => engine.Find(parameter)).FirstOrDefault(found => found is not null);
             if (sharded is null) continue;
+            if (optimizer is FusedOptimizer fused)
+            {
+                Divide(fused, parameter, sharded);
+                continue;
+            }
+
             foreach (var field in TensorFields(state))
             {
                 if (field.GetValue(state) is not Tensor tensor || !tensor.shape.SequenceEqual(sharded.Shape)) continue;
                 using var scope = NewDisposeScope();
-                var part = tensor.detach().reshape(-1).narrow(0, sharded.LocalStart, sharded.LocalCount);
+                var part = PartOf(tensor, sharded);
                 if (part.is_floating_point()) part = part.to(sharded.Local.dtype);
                 field.SetValue(state, part.to(sharded.Local.device).clone().DetachFromDisposeScope());
                 tensor.Dispose();
             }
         }
     }
+
+    /// <summary>Our own optimizers say what they keep, in dtypes of their own choice.</summary>
+    private static void Divide(FusedOptimizer optimizer, Parameter parameter, ShardedParameter sharded)
+    {
+        var state = optimizer.StateOf(parameter);
+        if (!state.Values.Any(tensor => tensor.shape.SequenceEqual(sharded.Shape))) return;
+        using var scope = NewDisposeScope();
+        optimizer.LoadState(parameter, [.. state.Select(item => KeyValuePair.Create(
+            item.Key, item.Value.shape.SequenceEqual(sharded.Shape) ? PartOf(item.Value, sharded) : item.Value))]);
+    }
+
+    private static Tensor PartOf(Tensor tensor, ShardedParameter sharded) =>
+        tensor.detach().reshape(-1).narrow(0, sharded.LocalStart, sharded.LocalCount);
 
     /// <summary>The tensors of a state, in the order of their names.</summary>
     public static IEnumerable<FieldInfo> TensorFields(OptimizerState state) => state.GetType()
