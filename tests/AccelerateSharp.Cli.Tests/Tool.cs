@@ -35,6 +35,10 @@ internal sealed partial class Tool : IDisposable
 
     public static string RendezvousWorker { get; } = System.IO.Path.Combine(AppContext.BaseDirectory, "AccelerateSharp.RendezvousWorker.dll");
 
+    /// <summary>A worker with the training library; artifacts/bin/PROJECT/CONFIGURATION/: it lies beside this project.</summary>
+    public static string TestWorker { get; } = System.IO.Path.Combine(
+        new DirectoryInfo(AppContext.BaseDirectory).Parent!.Parent!.FullName, "AccelerateSharp.TestWorker", new DirectoryInfo(AppContext.BaseDirectory).Name, "AccelerateSharp.TestWorker.dll");
+
     public int Id => _process.Id;
 
     public string[] Output => [.. _output];
@@ -83,6 +87,16 @@ internal sealed partial class Tool : IDisposable
             if (line.Contains(text, StringComparison.Ordinal)) found.Add(line);
         }
         return found;
+    }
+
+    /// <summary>Waits for a line that has one of these texts.</summary>
+    public string WaitForEither(params string[] texts)
+    {
+        while (_news.TryTake(out var line, TimeSpan.FromSeconds(60)))
+        {
+            if (texts.Any(text => line.Contains(text, StringComparison.Ordinal))) return line;
+        }
+        throw new TimeoutException($"None of '{string.Join("', '", texts)}' was printed:\n{string.Join('\n', [.. Output, .. Error])}");
     }
 
     public void Signal(int signal) => Assert.Equal(0, Send(Id, signal));

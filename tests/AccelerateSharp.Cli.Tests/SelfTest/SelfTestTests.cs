@@ -5,12 +5,16 @@ namespace AccelerateSharp.Cli.Tests.SelfTest;
 
 public sealed class SelfTestTests
 {
-    [Fact]
-    public async Task Every_part_succeeds_on_two_processes()
+    [Theory]
+    [InlineData("no", "no mixed precision: computes in Float32")]
+    [InlineData("bf16", "bf16: computes in BFloat16, weights in Float32")]
+    public async Task Every_part_succeeds_on_two_processes(string precision, string computes)
     {
-        var (code, output, error) = await Tool.RunAsync("test", "--cpu", "--num_processes", "2");
+        var (code, output, error) = await Tool.RunAsync(
+            new Dictionary<string, string> { ["ACCELERATE_MIXED_PRECISION"] = precision }, "test", "--cpu", "--num_processes", "2");
         Assert.True(code == 0, string.Join('\n', [.. output, .. error]));
         Assert.All(SelfTestLog.Parts, part => Assert.Contains(output, line => IsRow(line, part, "ok")));
+        Assert.Contains(output, line => IsRow(line, "precision", "ok") && line.Contains(computes, StringComparison.Ordinal));
         Assert.Contains("2 processes", output[^1], StringComparison.Ordinal);
     }
 
