@@ -30,6 +30,12 @@ switch (args.FirstOrDefault())
     case "break":
         store.PeerLost.WaitHandle.WaitOne(patience);
         throw new PeerFailureException(store.PeerLostReason!);
+    // Rank 1 has said why it ends, and does not come to an end: a large core dump is written, say.
+    case "break-slowly" when worker.Rank == 1:
+        AppDomain.CurrentDomain.UnhandledException += (_, _) => Thread.Sleep(Timeout.Infinite);
+        throw new InvalidDataException("rank 1 breaks here");
+    case "break-slowly":
+        goto case "break";
     // Rank 0 is the first to end, but only because rank 1 broke: it knows before rank 1 has ended.
     case "break-late" when worker.Rank == 1:
         store.PeerLost.WaitHandle.WaitOne(patience);

@@ -24,6 +24,7 @@ internal sealed class Job(
     private int _interruptedBy;
     private bool _isStopping, _isOrdered;
     private TimeSpan? _deadline;
+    private Worker? _slowCause;
 
     /// <summary>Stays with the workers until the last one has ended, and says how the attempt ended.</summary>
     public JobEnd Supervise(IReadOnlyCollection<Worker> workers)
@@ -39,6 +40,8 @@ internal sealed class Job(
                     _deadline = null;
                     break;
                 case null:
+                    // It may have said why it ends long before it has ended: writing a core dump takes its time.
+                    _slowCause = running.FirstOrDefault(worker => failure(worker.Rank) is { IsConsequence: false });
                     Stop(Posix.SigTerm);
                     break;
                 case LaunchEvent.Exited exited:
@@ -80,11 +83,11 @@ internal sealed class Job(
 
     private void Failed(LaunchEvent.Exited exited, int stillRunning)
     {
-        if (_isStopping || _interruptedBy != 0) return; // We ended it ourselves.
+        if ((_isStopping && exited.Worker != _slowCause) || _interruptedBy != 0) return; // We ended it ourselves.
         var failed = new Failure(exited.Worker, exited.Status, failure(exited.Worker.Rank), _clock.Elapsed);
         _failures.Add(failed);
         news?.Failed(failed);
-        if (stillRunning == 0) return;
+        if (stillRunning == 0 || _isStopping) return;
         // One that reports a lost peer is not the cause: the one that it lost is ending, and is given the time to tell why.
         if (failed.IsConsequence) _deadline ??= _clock.Elapsed + _causePatience;
         else Stop(Posix.SigTerm);

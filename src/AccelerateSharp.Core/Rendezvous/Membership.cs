@@ -83,8 +83,21 @@ internal sealed class Membership(Action<int, int> rankLost)
         lock (_gate)
         {
             if (_failures.TryGetValue((generation, rank), out var report)) return report;
-            var causes = LostRanks(generation).Where(lost => _failures.GetValueOrDefault((generation, lost)) is not { IsConsequence: true });
-            return causes.Take(1).ToList() is [var first] && first != rank ? new FailureReport(IsConsequence: true, $"it ended after rank {first} was lost") : null;
+            return CauseOf(generation) is { Rank: var first } && first != rank ? new FailureReport(IsConsequence: true, $"it ended after rank {first} was lost") : null;
+        }
+    }
+
+    /// <summary>The first rank of an attempt that was lost by itself, and what it said; null where none was.</summary>
+    public (int Rank, FailureReport? Report)? CauseOf(int generation)
+    {
+        lock (_gate)
+        {
+            foreach (var rank in LostRanks(generation))
+            {
+                var report = _failures.GetValueOrDefault((generation, rank));
+                if (report is not { IsConsequence: true }) return (rank, report);
+            }
+            return null;
         }
     }
 

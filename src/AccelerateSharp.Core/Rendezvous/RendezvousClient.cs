@@ -16,7 +16,9 @@ internal sealed class RendezvousClient : IRendezvousStore
 
     private static readonly TimeSpan _longPoll = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan _patience = TimeSpan.FromSeconds(60);
-    private static readonly TimeSpan _lastWords = TimeSpan.FromSeconds(2);
+
+    /// <summary>On a machine that is too busy to take them at once, last words are worth some waiting.</summary>
+    private static readonly TimeSpan _lastWords = TimeSpan.FromSeconds(10);
 
     private readonly HttpClient _http;
     private readonly RendezvousSession _session;

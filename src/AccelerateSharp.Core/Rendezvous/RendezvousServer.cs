@@ -71,6 +71,9 @@ internal sealed class RendezvousServer : IDisposable
     /// <summary>What a rank of one attempt of the job said when it failed; null where it said nothing.</summary>
     public FailureReport? FailureOf(int generation, int rank) => _members.FailureOf(generation, rank);
 
+    /// <summary>The first rank of an attempt that was lost by itself, and what it said; null where none was.</summary>
+    public (int Rank, FailureReport? Report)? CauseOf(int generation) => _members.CauseOf(generation);
+
     /// <summary>What the clients of one attempt see, without a connection.</summary>
     public IRendezvousStore View(int generation) => new LocalStore(_store, RequestHandler.Prefix(generation));
 

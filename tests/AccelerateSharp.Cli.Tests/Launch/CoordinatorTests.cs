@@ -9,6 +9,7 @@ public sealed class CoordinatorTests
     private readonly ManualClock _clock = new();
     private readonly List<Order> _orders = [];
     private Coordinator _coordinator = null!;
+    private string? _knownCause;
 
     [Fact]
     public void Machines_of_a_fixed_job_start_when_all_are_here_with_the_ranks_that_they_were_given()
@@ -52,6 +53,18 @@ public sealed class CoordinatorTests
         Assert.Equal(OrderKind.Start, _orders[^1].Kind);
         Fail(2, exitCode: 7);
         Assert.Equal((OrderKind.End, 7), (_orders[^1].Kind, _orders[^1].ExitCode));
+    }
+
+    [Fact]
+    public void A_cause_that_is_in_the_store_counts_before_what_it_led_to()
+    {
+        Open(new MachineRange(2, 2));
+        Start(2);
+        Fail(1, exitCode: 134, isConsequence: true);
+        _knownCause = "rank 1 failed with this";
+        _clock.Advance(_coordinator.Patience!.Value);
+        _coordinator.Tick();
+        Assert.Equal((OrderKind.End, 134, "rank 1 failed with this"), (_orders[^1].Kind, _orders[^1].ExitCode, _orders[^1].Text));
     }
 
     [Fact]
@@ -228,7 +241,7 @@ public sealed class CoordinatorTests
     private void Open(MachineRange machines, bool ranksAreFixed = true, int maxRestarts = 0, double lastCall = 30)
     {
         _coordinator = new Coordinator(
-            new CoordinatorOptions(machines, ranksAreFixed, maxRestarts, TimeSpan.FromSeconds(60), TimeSpan.FromSeconds(lastCall), "job"), _orders.Add, _clock);
+            new CoordinatorOptions(machines, ranksAreFixed, maxRestarts, TimeSpan.FromSeconds(60), TimeSpan.FromSeconds(lastCall), "job"), _orders.Add, _clock, _ => _knownCause);
         _coordinator.Open();
     }
 

@@ -58,6 +58,15 @@ public sealed class FailureTests : IDisposable
     }
 
     [Fact]
+    public async Task The_cause_is_found_also_where_it_takes_long_to_end()
+    {
+        using var tool = Tool.Start("launch", "--cpu", "--num_processes", "2", "--grace_period", "0.1", Tool.RendezvousWorker, "break-slowly");
+        Assert.NotEqual(0, await tool.EndAsync());
+        Assert.Contains(tool.Error, line => line.StartsWith("accelerate: rank 1 failed with ", StringComparison.Ordinal));
+        Assert.Contains("accelerate: its error: System.IO.InvalidDataException: rank 1 breaks here", tool.Error);
+    }
+
+    [Fact]
     public async Task A_killed_worker_is_the_cause_and_the_others_hear_of_it()
     {
         using var tool = Tool.Start("launch", "--cpu", "--num_processes", "2", Tool.RendezvousWorker, "until-peer-lost");

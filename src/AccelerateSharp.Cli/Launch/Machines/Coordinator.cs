@@ -10,7 +10,8 @@ namespace AccelerateSharp.Cli.Launch.Machines;
 /// <param name="options">What the job needs.</param>
 /// <param name="send">Sends an order to all launchers.</param>
 /// <param name="clock">The time.</param>
-internal sealed class Coordinator(CoordinatorOptions options, Action<Order> send, TimeProvider clock)
+/// <param name="causeOf">What the store knows of the worker of an attempt that failed first: it may have said why and still be ending.</param>
+internal sealed class Coordinator(CoordinatorOptions options, Action<Order> send, TimeProvider clock, Func<int, string?> causeOf)
 {
     /// <summary>How long after a worker that only suffered from a failure elsewhere the cause may take to be reported.</summary>
     private static readonly TimeSpan _causePatience = TimeSpan.FromSeconds(4);
@@ -145,6 +146,7 @@ internal sealed class Coordinator(CoordinatorOptions options, Action<Order> send
     {
         var origin = _members.GetValueOrDefault(failed.Member);
         if (_members.Values.FirstOrDefault(member => member.Signal != 0) is { } interrupted && (failed.IsConsequence || interrupted == origin)) Interrupted(interrupted);
+        else if (failed.IsConsequence && causeOf(_generation) is { } cause) Fail(cause, failed.Code);
         else Fail($"{(origin is null ? "a machine" : origin.ToString())}: {failed.Text}", failed.Code);
     }
 

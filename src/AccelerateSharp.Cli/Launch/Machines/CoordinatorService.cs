@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Globalization;
 using AccelerateSharp.Rendezvous;
 
 namespace AccelerateSharp.Cli.Launch.Machines;
@@ -63,9 +64,12 @@ internal sealed class CoordinatorService : IDisposable
         }
     }
 
+    private string? CauseOf(int generation) => _server.CauseOf(generation) is not { } cause ? null
+        : string.Create(CultureInfo.InvariantCulture, $"rank {cause.Rank} {(cause.Report is null ? "ended without a word" : $"failed with {cause.Report.Message}")}");
+
     private void Decide(CoordinatorOptions job)
     {
-        var coordinator = new Coordinator(job, order => Channel.Post(_store, order, _orders++), TimeProvider.System);
+        var coordinator = new Coordinator(job, order => Channel.Post(_store, order, _orders++), TimeProvider.System, CauseOf);
         coordinator.Open();
         var forgotten = 0;
         try

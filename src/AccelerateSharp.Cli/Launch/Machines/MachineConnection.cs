@@ -10,6 +10,9 @@ internal sealed class MachineConnection : IDisposable
     /// <summary>The coordinator's machine may be what died: what it no longer hears must not hold up this one.</summary>
     private static readonly TimeSpan _patience = TimeSpan.FromSeconds(3);
 
+    /// <summary>Without its last words a worker that only suffered would pass for the cause.</summary>
+    private static readonly TimeSpan _wordsPatience = TimeSpan.FromSeconds(10);
+
     private readonly RendezvousClient _store;
     private readonly BlockingCollection<Report> _outgoing = [];
     private readonly CancellationTokenSource _ends = new();
@@ -67,7 +70,7 @@ internal sealed class MachineConnection : IDisposable
         var answer = Task.Run(() => _store.FailureOf(generation, rank));
         try
         {
-            return answer.Wait(_patience) ? answer.Result : null;
+            return answer.Wait(_wordsPatience) ? answer.Result : null;
         }
         catch (AggregateException e) when (e.InnerException is RendezvousException or ObjectDisposedException)
         {
