@@ -49,6 +49,7 @@ public sealed partial class Accelerator
         {
             Differentiate(loss);
             _backwardErrors.ThrowPending();
+            BackwardErrors.Shared.ThrowPending();
             foreach (var synchronizer in synchronizers) synchronizer.AfterBackward(hide: inWindow);
         }
         catch

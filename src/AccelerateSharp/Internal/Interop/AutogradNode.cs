@@ -28,16 +28,18 @@ internal static unsafe class AutogradNode
     /// Not called when backward does not reach the outputs.
     /// </param>
     /// <param name="errors">Where an exception of the callback waits for the end of backward.</param>
+    /// <param name="saved">What the callback needs of the forward; disposed when the node dies, whether backward came or not. Not taken over where the result is false.</param>
     /// <returns>False if gradient mode is off or no input needs a gradient: then the outputs stay what they were, without a node.</returns>
     internal static bool Attach(
-        IReadOnlyList<Tensor> inputs, IReadOnlyList<Tensor> outputs, Action<GradientSlots> onGradients, BackwardErrors? errors = null)
+        IReadOnlyList<Tensor> inputs, IReadOnlyList<Tensor> outputs, Action<GradientSlots> onGradients, BackwardErrors? errors = null,
+        IDisposable? saved = null)
     {
         if (!is_grad_enabled() || !inputs.Any(static input => input.requires_grad)) return false;
         foreach (var output in outputs)
             if (output.requires_grad)
                 throw new ArgumentException("An output that already requires a gradient cannot become the output of a node: detach it first.", nameof(outputs));
 
-        var callbacks = NodeCallbacks.Rent(inputs.Count, onGradients, errors ?? BackwardErrors.Shared);
+        var callbacks = NodeCallbacks.Rent(inputs.Count, onGradients, errors ?? BackwardErrors.Shared, saved);
         var node = NodePriority.CreateFirst(callbacks);
         if (node.Shared == 0)
         {

@@ -27,6 +27,7 @@ internal sealed unsafe class NodeCallbacks
     private readonly DeletedFunction _deleted;
     private Action<GradientSlots>? _onGradients;
     private BackwardErrors? _errors;
+    private IDisposable? _saved;
     private PassedOnGradients? _passedOn;
     private nint* _nothing;
     private int _capacity;
@@ -55,7 +56,7 @@ internal sealed unsafe class NodeCallbacks
     internal nint DeletedPointer { get; }
 
     /// <summary>From here until the native node dies, which gives the pair back to the pool.</summary>
-    internal static NodeCallbacks Rent(int inputs, Action<GradientSlots> onGradients, BackwardErrors errors)
+    internal static NodeCallbacks Rent(int inputs, Action<GradientSlots> onGradients, BackwardErrors errors, IDisposable? saved = null)
     {
         if (!_pool.TryTake(out var callbacks)) callbacks = new NodeCallbacks();
         if (callbacks._capacity < inputs)
@@ -67,6 +68,7 @@ internal sealed unsafe class NodeCallbacks
         callbacks._inputs = inputs;
         callbacks._onGradients = onGradients;
         callbacks._errors = errors;
+        callbacks._saved = saved;
         Interlocked.Increment(ref _live);
         return callbacks;
     }
@@ -76,6 +78,7 @@ internal sealed unsafe class NodeCallbacks
     {
         _onGradients = null;
         _errors = null;
+        Interlocked.Exchange(ref _saved, null)?.Dispose();
         Interlocked.Exchange(ref _passedOn, null)?.Release();
         Interlocked.Decrement(ref _live);
         _pool.Add(this);
