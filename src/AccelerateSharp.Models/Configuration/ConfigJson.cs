@@ -1,0 +1,14 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace AccelerateSharp.Models.Configuration;
+
+/// <summary>The configurations in the Hub's JSON: snake_case, comments and trailing commas forgiven.</summary>
+[JsonSourceGenerationOptions(
+    PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower,
+    DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
+    ReadCommentHandling = JsonCommentHandling.Skip,
+    AllowTrailingCommas = true,
+    WriteIndented = true)]
+[JsonSerializable(typeof(LlamaConfig))]
+internal sealed partial class ConfigJson : JsonSerializerContext;

@@ -1,0 +1,63 @@
+using System.Text.Json;
+using AccelerateSharp.BigModel;
+using AccelerateSharp.Models.Configuration;
+using static TorchSharp.torch;
+
+namespace AccelerateSharp.Models.Internal;
+
+/// <summary>Weights and configuration of a model, from and to a folder in the layout of the Hub.</summary>
+internal static class WeightLoading
+{
+    /// <summary>Gives a model without weights those of a checkpoint.</summary>
+    public static void Fill(PretrainedModel model, string folder, ScalarType? dtype, Device device)
+    {
+        using var scope = NewDisposeScope();
+        using var noGradient = no_grad();
+        using var checkpoint = SafetensorsCheckpoint.Open(folder);
+        var (reads, created, used) = (new List<KeyValuePair<string, Tensor>>(), new List<string>(), new HashSet<string>(StringComparer.Ordinal));
+        foreach (var tensor in ModelTensors.Of(model).Where(tensor => tensor.IsPersistent))
+        {
+            var saved = tensor.Names.Select(name => model.NameInCheckpoint(name, checkpoint.Contains)).FirstOrDefault(name => name is not null);
+            var savedDtype = saved is null ? tensor.Dtype : Check(model, checkpoint.Describe(saved), tensor, folder);
+            var wanted = dtype is { } given && tensor.Dtype.IsFloatingPoint() ? given : savedDtype;
+            var value = empty(tensor.Shape, wanted, device);
+            tensor.Put(value);
+            if (saved is null)
+            {
+                created.Add(tensor.Name);
+                model.Initialize(tensor.Name, value);
+                continue;
+            }
+            reads.Add(new(saved, value));
+            foreach (var name in tensor.Names) if (model.NameInCheckpoint(name, checkpoint.Contains) is { } alias) used.Add(alias);
+        }
+        checkpoint.ReadInto(reads);
+        if (created.Count > 0) Notices.Say($"{folder} lacks {created.Count} weights of {model.GetName()}, which are new: {Some(created)}. Train them before use.");
+        var unused = checkpoint.Names.Where(name => !used.Contains(name) && !model.IsDerived(name)).ToList();
+        if (unused.Count > 0) Notices.Say($"{folder} holds {unused.Count} tensors that {model.GetName()} does not have: {Some(unused)}.");
+    }
+
+    public static void Save(PretrainedModel model, string folder, IReadOnlyDictionary<string, Tensor> weights, long maxShardSize)
+    {
+        var family = ModelFamily.Of(model.Config.ModelType, nameof(PretrainedModel.SavePretrained));
+        var dtype = weights.Values.First(tensor => tensor.is_floating_point()).dtype.HubName();
+        var config = model.Config with { Architectures = [model.GetName()], TorchDtype = dtype, Dtype = model.Config.Dtype is null ? null : dtype };
+        var file = Path.Combine(folder, ConfigFiles.Name);
+        var beside = $"{file}.{Environment.ProcessId}.tmp";
+        File.WriteAllText(beside, JsonSerializer.Serialize(config, family.Json) + "\n");
+        SafetensorsCheckpoint.Save(weights, folder, maxShardSize);
+        File.Move(beside, file, overwrite: true);
+    }
+
+    private static ScalarType Check(PretrainedModel model, SafetensorsTensorInfo saved, ModelTensor tensor, string folder)
+    {
+        if (!saved.Shape.SequenceEqual(tensor.Shape))
+        {
+            throw new InvalidDataException(
+                $"{folder}: '{saved.Name}' is [{string.Join(", ", saved.Shape)}], but {model.GetName()} as {ConfigFiles.Name} describes it needs [{string.Join(", ", tensor.Shape)}] for '{tensor.Name}'.");
+        }
+        return saved.Dtype;
+    }
+
+    private static string Some(List<string> names) => string.Join(", ", names.Take(5)) + (names.Count > 5 ? ", …" : "");
+}
