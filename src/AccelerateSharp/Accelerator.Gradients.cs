@@ -8,7 +8,7 @@ namespace AccelerateSharp;
 
 public sealed partial class Accelerator
 {
-    private readonly BackwardErrors _backwardErrors = new();
+    private readonly BackwardErrors _backwardErrors = BackwardErrors.Shared;
     private int _step;
     private int _noSync;
 

@@ -91,7 +91,10 @@ public sealed record FullyShardedDataParallelPlugin
     /// <summary>Whether rank 0 alone reads the weights (<c>FSDP_CPU_RAM_EFFICIENT_LOADING</c>; false). The other ranks' models may be on the meta device.</summary>
     public bool? CpuRamEfficientLoading { get; init; }
 
-    /// <summary>Whether activations inside of units are computed again in backward (<c>FSDP_ACTIVATION_CHECKPOINTING</c>; false).</summary>
+    /// <summary>
+    /// Whether activations inside of units are computed again in backward (<c>FSDP_ACTIVATION_CHECKPOINTING</c>; false). Without units it is the
+    /// model's layers, as <see cref="AccelerateSharp.ActivationCheckpointing.Apply"/> finds them.
+    /// </summary>
     public bool? ActivationCheckpointing { get; init; }
 
     /// <summary>The plugin with every property that was not set filled from the environment and the defaults.</summary>
@@ -154,6 +157,7 @@ public sealed record FullyShardedDataParallelPlugin
                 _ => BackwardPrefetchMoment.None,
             },
             SyncModuleStates = SyncModuleStates == true,
+            CheckpointActivations = ActivationCheckpointing == true,
         };
     }
 
@@ -185,9 +189,7 @@ public sealed record FullyShardedDataParallelPlugin
         if (ShardGroupSize < 1) throw new ArgumentException($"FSDP: ShardGroupSize is {ShardGroupSize}; it counts ranks, from 1 on.", nameof(ShardGroupSize));
         if (CpuRamEfficientLoading == true && SyncModuleStates == false)
             throw new ArgumentException("FSDP: cpu_ram_efficient_loading has weights on rank 0 alone, so it needs sync_module_states: true.", nameof(SyncModuleStates));
-        string? missing = ActivationCheckpointing == true ? "activation_checkpointing"
-            : CpuRamEfficientLoading == true ? "cpu_ram_efficient_loading" : null;
-        if (missing is not null) throw new NotSupportedException($"FSDP: this version does not have {missing}; leave it out.");
+        if (CpuRamEfficientLoading == true) throw new NotSupportedException("FSDP: this version does not have cpu_ram_efficient_loading; leave it out.");
         Check(ShardingStrategy);
         Check(BackwardPrefetch);
         Check(AutoWrapPolicy);

@@ -5,8 +5,8 @@ public class ShardingTests
 {
     [Theory]
     [InlineData(1, "FullShard,accumulate,clip NoShard,bf16,optimizer-first")]
-    [InlineData(2, "FullShard,everything,clip,steps=8 FullShard,accumulate,clip,post,optimizer-first FullShard,bf16,accumulate,offload")]
-    [InlineData(2, "ShardGradOp,accumulate,offload ShardGradOp,bf16,clip NoShard,accumulate,clip FullShard,v2,no-prefetch ShardGradOp,v2")]
+    [InlineData(2, "FullShard,everything,clip,steps=8 FullShard,accumulate,clip,post,optimizer-first FullShard,bf16,accumulate,offload FullShard,checkpoint,everything,clip,steps=6")]
+    [InlineData(2, "ShardGradOp,accumulate,offload ShardGradOp,bf16,clip,checkpoint NoShard,accumulate,clip FullShard,v2,no-prefetch ShardGradOp,v2")]
     [InlineData(4, "HybridShard,accumulate,clip HybridShardZero2,bf16,clip FullShard,reshard2,clip FullShard,bf16,accumulate,steps=10")]
     public void Losses_are_those_of_one_process(int size, string cases) => WorkerGroup.Run("ShardingEquality", size, cases.Split(' '));
 

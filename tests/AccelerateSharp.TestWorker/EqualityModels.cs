@@ -17,6 +17,7 @@ internal static class EqualityModels
         ("mlp", static () => Sequential(Linear(Width, 32), ReLU(), Linear(32, 32), Tanh(), Linear(32, 1)), Floats),
         ("tied weights, a module that runs twice", static () => new Tied(), Tokens),
         ("embedding, LSTM, transformer encoder", static () => new Native(), Tokens),
+        ("a checkpointed function and a checkpointed layer", static () => new Recomputed(), Tokens),
         ("frozen and unused parameters", static () => new Partial(), Floats),
         ("convolution with batch norm in evaluation", static () => new Convolution(), Images),
         ("parameter also used outside of the forward", static () => new Regularised(), Floats),
@@ -65,6 +66,30 @@ internal static class EqualityModels
         {
             var (hidden, _, _) = _lstm.call(_embedding.call(tokens));
             return _head.call(_encoder.call(hidden.transpose(0, 1), null, null).mean([0]));
+        }
+    }
+
+    /// <summary>Activations that backward computes again: of a function, with modules and an LSTM inside, and of a layer.</summary>
+    private sealed class Recomputed : Module<Tensor, Tensor>
+    {
+        private readonly Embedding _embedding = Embedding(Vocabulary, Width);
+        private readonly Linear _up = Linear(Width, 2 * Width);
+        private readonly Linear _down = Linear(2 * Width, Width);
+        private readonly LSTM _lstm = LSTM(Width, Width, batchFirst: true);
+        private readonly Linear _head = Linear(Width, 1);
+
+        public Recomputed()
+            : base(nameof(Recomputed))
+        {
+            RegisterComponents();
+            ActivationCheckpointing.Apply(this, (name, _) => name == nameof(_head));
+        }
+
+        public override Tensor forward(Tensor tokens)
+        {
+            var hidden = ActivationCheckpointing.Checkpoint(ids => _embedding.call(ids), tokens);
+            hidden = ActivationCheckpointing.Checkpoint((input, scale) => input + (_lstm.call(_down.call(functional.gelu(_up.call(input)))).Item1 * scale), hidden, 0.5);
+            return _head.call(hidden.mean([1]));
         }
     }
 

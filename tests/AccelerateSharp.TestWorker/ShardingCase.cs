@@ -13,6 +13,8 @@ internal sealed record ShardingCase(string Text, ShardingStrategy Strategy)
 
     public bool Offload { get; private init; }
 
+    public bool Checkpoint { get; private init; }
+
     public bool OptimizerFirst { get; private init; }
 
     public int Version { get; private init; } = 1;
@@ -47,6 +49,7 @@ internal sealed record ShardingCase(string Text, ShardingStrategy Strategy)
                 "accumulate" => test with { Accumulation = 4 },
                 "clip" => test with { Clip = true },
                 "offload" => test with { Offload = true },
+                "checkpoint" => test with { Checkpoint = true },
                 "optimizer-first" => test with { OptimizerFirst = true },
                 "v2" => test with { Version = 2 },
                 "post" => test with { Prefetch = BackwardPrefetch.BackwardPost },
@@ -74,6 +77,7 @@ internal sealed record ShardingCase(string Text, ShardingStrategy Strategy)
             BackwardPrefetch = Prefetch,
             WrapWhere = ShardingModels.IsUnit,
             OffloadParams = Offload,
+            ActivationCheckpointing = Checkpoint,
             ShardGroupSize = Strategy is ShardingStrategy.HybridShard or ShardingStrategy.HybridShardZero2 ? 2 : null,
         });
 

@@ -16,9 +16,15 @@ internal sealed class ParameterSlot
     private readonly nint[] _leaves;
     private Tensor? _alias;
 
-    internal ParameterSlot(IReadOnlyList<string> names, IEnumerable<Parameter> holders, IEnumerable<EmbeddingWeight> nativeHolders, string? obstacle)
+    /// <summary>What this thread has swapped in now.</summary>
+    [ThreadStatic]
+    private static HashSet<ParameterSlot>? _swappedHere;
+
+    internal ParameterSlot(
+        IReadOnlyList<string> names, IReadOnlyList<nn.Module> modules, IEnumerable<Parameter> holders, IEnumerable<EmbeddingWeight> nativeHolders, string? obstacle)
     {
         Names = names;
+        Modules = modules;
         Obstacle = obstacle;
         _holders = [.. holders];
         _nativeHolders = [.. nativeHolders];
@@ -32,6 +38,12 @@ internal sealed class ParameterSlot
     /// <summary>All dotted names: more than one for tied weights.</summary>
     internal IReadOnlyList<string> Names { get; }
 
+    /// <summary>The modules that hold the parameter themselves.</summary>
+    internal IReadOnlyList<nn.Module> Modules { get; }
+
+    /// <summary>Every parameter that modules compute without on this thread now, because another tensor is in its place.</summary>
+    internal static IReadOnlyCollection<ParameterSlot> SwappedHere => _swappedHere is { } slots ? slots : [];
+
     /// <summary>The parameter's first holder. While another tensor is swapped in, this object names that one.</summary>
     internal Parameter Parameter => _holders[0];
 
@@ -43,6 +55,9 @@ internal sealed class ParameterSlot
 
     /// <summary>Whether another tensor is in place now.</summary>
     internal bool IsSwapped => _alias is not null;
+
+    /// <summary>The tensor that is in place now; null where that is the parameter itself.</summary>
+    internal Tensor? Alias => _alias;
 
     /// <summary>Lets every module compute with <paramref name="alias"/> until <see cref="SwapBack"/>; it is kept alive until then.</summary>
     internal void SwapIn(Tensor alias)
@@ -63,6 +78,7 @@ internal sealed class ParameterSlot
                 field = _swappedIn[i];
             }
             foreach (var holder in _nativeHolders) holder.Set(handle);
+            (_swappedHere ??= []).Add(this);
         }
         catch
         {
@@ -92,6 +108,7 @@ internal sealed class ParameterSlot
             (_swappedIn[i], _leaves[i]) = (0, 0);
         }
         _alias = null;
+        _swappedHere?.Remove(this);
         foreach (var holder in _nativeHolders)
             if (TensorHandles.Field(_holders[0]) is var leaf and not 0) holder.Set(leaf);
     }

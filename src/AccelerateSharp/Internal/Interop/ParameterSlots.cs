@@ -35,6 +35,7 @@ internal static class ParameterSlots
             if (identity == 0) continue;
             var places = At(identity);
             places.Names.Add(prefix + name);
+            places.AddModule(module);
             places.AddHolder(parameter);
             if (identity == weightIdentity) places.AddEmbedding(module);
             else if (weight is null && (hasNative ??= NativeModule.HasNativeParameters(module))) places.AddObstacle(module);
@@ -43,6 +44,7 @@ internal static class ParameterSlots
         {
             var places = At(weightIdentity);
             places.Names.Add(prefix + "weight (not registered)");
+            places.AddModule(module);
             places.AddHolder(EmbeddingWeight.Current(module)!);
             places.AddEmbedding(module);
         }
@@ -61,10 +63,16 @@ internal static class ParameterSlots
     private sealed class Places
     {
         private readonly List<Parameter> _holders = [];
+        private readonly List<nn.Module> _modules = [];
         private readonly List<nn.Module> _embeddings = [];
         private string? _obstacle;
 
         internal List<string> Names { get; } = [];
+
+        internal void AddModule(nn.Module module)
+        {
+            if (!_modules.Contains(module)) _modules.Add(module);
+        }
 
         internal void AddHolder(Parameter parameter)
         {
@@ -79,6 +87,6 @@ internal static class ParameterSlots
         internal void AddObstacle(nn.Module module) =>
             _obstacle ??= $"{module.GetType().Name} computes in native code with parameters of its own";
 
-        internal ParameterSlot ToSlot() => new(Names, _holders, _embeddings.Select(module => new EmbeddingWeight(module)), _obstacle);
+        internal ParameterSlot ToSlot() => new(Names, _modules, _holders, _embeddings.Select(module => new EmbeddingWeight(module)), _obstacle);
     }
 }

@@ -23,7 +23,7 @@ internal static class ModuleHooks
     public static IDisposable Around(Module module, IForwardHooks hooks)
     {
         var signature = SignatureOf(module)
-            ?? throw new ArgumentException($"Sharding: {module.GetType().Name} derives from torch.nn.Module directly and cannot be called; derive it from Module<TInput, TResult>.", nameof(module));
+            ?? throw new ArgumentException(CannotBeCalled(module), nameof(module));
         var types = signature.GetGenericArguments();
         var before = signature.GetMethods().Single(method => IsTyped(method, "register_forward_pre_hook"));
         var after = signature.GetMethods().Single(method => IsTyped(method, "register_forward_hook"));
@@ -33,6 +33,19 @@ internal static class ModuleHooks
             after.Invoke(module, [PostHook(after.GetParameters()[0].ParameterType, signature, types, hooks)])!,
         };
         return new Registration(removers);
+    }
+
+    /// <summary>A function that enters a module through its <c>call</c>, hooks included.</summary>
+    /// <exception cref="ArgumentException">The module has no signature.</exception>
+    public static Func<object?[], object?> CallerOf(Module module)
+    {
+        var signature = SignatureOf(module) ?? throw new ArgumentException(CannotBeCalled(module), nameof(module));
+        var types = signature.GetGenericArguments()[..^1];
+        var arguments = Expression.Parameter(typeof(object?[]));
+        var call = Expression.Call(
+            Expression.Constant(module, signature), signature.GetMethod("call", types)!,
+            types.Select((type, i) => Expression.Convert(Expression.ArrayIndex(arguments, Expression.Constant(i)), type)));
+        return Expression.Lambda<Func<object?[], object?>>(Expression.Convert(call, typeof(object)), arguments).Compile();
     }
 
     /// <summary>Runs an action before each <c>call</c> of a module; nothing where the module cannot be called.</summary>
@@ -50,6 +63,9 @@ internal static class ModuleHooks
             if (type is { IsGenericType: true, Name: var name } && name.StartsWith("Module`", StringComparison.Ordinal) && type.DeclaringType == typeof(TorchSharp.torch.nn)) return type;
         return null;
     }
+
+    private static string CannotBeCalled(Module module) =>
+        $"{module.GetType().Name} derives from torch.nn.Module directly and cannot be called, so nothing can be done around its forward; derive it from Module<TInput, TResult>.";
 
     private static bool IsTyped(MethodInfo method, string name) => method.Name == name && method.GetParameters()[0].ParameterType != typeof(Action<Module>);
 

@@ -1,5 +1,5 @@
 using AccelerateSharp.Internal.Interop;
-using TorchSharp;
+using AccelerateSharp.Parallel.Recomputation;
 using static TorchSharp.torch;
 using Module = TorchSharp.torch.nn.Module;
 
@@ -11,7 +11,6 @@ internal sealed class ShardedUnit(string name, Module module, int index, IReadOn
     private readonly List<(ParameterSlot Slot, Tensor Alias)> _swapped = [];
     private readonly ShardedParameter[] _native = [.. flats.SelectMany(flat => flat.Parameters).Where(parameter => !parameter.Slot.CanSwap)];
     private bool _nativeIsWhole;
-    private DisposeScope? _scope;
 
     /// <summary>The module's dotted name; empty for the model itself.</summary>
     public string Name { get; } = name;
@@ -89,26 +88,24 @@ internal sealed class ShardedUnit(string name, Module module, int index, IReadOn
         foreach (var flat in Flats) flat.DropPart();
     }
 
-    /// <summary>Opens the dispose scope of a forward: what the module only needs meanwhile goes when it ends.</summary>
-    public void OpenScope() => _scope = NewDisposeScope();
+    /// <summary>The dispose scope of its forward: temporaries would otherwise live until the batch's scope ends.</summary>
+    public ForwardScope Scope { get; } = new();
 
-    /// <summary>Ends the dispose scope of a forward; some tensors live on in the one around it.</summary>
-    public void CloseScope(IEnumerable<Tensor> results)
+    /// <summary>The forward that runs now, where its activations are not kept.</summary>
+    public CheckpointedCall? Call { get; set; }
+
+    /// <summary>Ends a forward that threw.</summary>
+    public void Abandon()
     {
-        if (_scope is not { } scope) return;
-        _scope = null;
-        scope.MoveToOuter(results);
-        scope.Dispose();
+        Scope.Abandon();
+        Call?.Abandon();
+        Call = null;
+        Leave(backwardFollows: false);
     }
 
-    /// <summary>Ends the dispose scope of a forward that threw: nobody knows who still uses what, so all goes to the one around it.</summary>
-    public void AbandonScope()
-    {
-        if (_scope is not { } scope) return;
-        _scope = null;
-        scope.MoveToOuter(scope.DisposablesView);
-        scope.Dispose();
-    }
+    /// <summary>Whether a module below sees its whole parameters of this unit, whoever has put them there.</summary>
+    public bool IsWholeIn(Module module) =>
+        IsActive || Parameters.Where(parameter => parameter.Slot.Modules.Contains(module)).All(parameter => parameter.Slot.CanSwap ? parameter.Slot.IsSwapped : _nativeIsWhole);
 
     /// <summary>Lets the modules compute with the whole parameters.</summary>
     /// <param name="onGradients">Called in backward with the gradients of the trainable parameters; null where none are wanted.</param>

@@ -29,7 +29,7 @@ internal sealed partial class ShardingEngine
     {
         foreach (var unit in units)
         {
-            if (unit.IsActive) continue;
+            if (unit.IsWholeIn(called)) continue;
             throw new InvalidOperationException(
                 $"Rank {_mesh.Rank}: {called.GetName()} computes with parameters of the sharded unit {unit.Title}, which are not gathered: the unit was entered through forward(), or one of its modules was called from outside. "
                 + "Call the unit itself, with unit.call(...) in place of unit.forward(...): only call() gathers its parameters.");

@@ -23,11 +23,7 @@ internal sealed partial class ShardingEngine
         {
             if (unit.IsRoot && !_inBackward) BeginForward();
             // What is still in place is left of a forward that threw.
-            if (unit.IsActive)
-            {
-                unit.AbandonScope();
-                unit.Leave(backwardFollows: false);
-            }
+            if (unit.IsActive) unit.Abandon();
 
             MakeWhole(unit);
             if (!_inBackward) NoteOrder(unit);
@@ -68,11 +64,7 @@ internal sealed partial class ShardingEngine
         lock (_gate)
         {
             if (!Units.Any(unit => unit.IsActive)) return;
-            foreach (var unit in Units.Where(unit => unit.IsActive).Reverse())
-            {
-                unit.AbandonScope();
-                unit.Leave(backwardFollows: false);
-            }
+            foreach (var unit in Units.Where(unit => unit.IsActive).Reverse()) unit.Abandon();
 
             foreach (var unit in Units.Where(unit => unit.OpenBackwards == 0)) Free(unit);
         }

@@ -48,7 +48,8 @@ internal sealed partial class ShardingEngine : IGradientSynchronizer
         _parameters = Units.SelectMany(unit => unit.Parameters).ToDictionary(parameter => TensorHandles.Identity(parameter.Parameter));
         _buffers = world is null ? null : new ModelBuffers(model, world);
         PrepareBuffers(device);
-        foreach (var unit in Units.Where(unit => unit.Flats.Count > 0 || unit.IsRoot)) _hooks.Add(ModuleHooks.Around(unit.Module, new UnitHooks(this, unit, errors)));
+        foreach (var unit in Units.Where(unit => unit.Flats.Count > 0 || unit.IsRoot)) _hooks.Add(new UnitHooks(this, unit, errors));
+        if (options.CheckpointActivations) CheckpointLayers();
         NoteRegistered();
         GuardHolders(plan);
     }
@@ -81,6 +82,13 @@ internal sealed partial class ShardingEngine : IGradientSynchronizer
         foreach (var unit in Units) unit.Dispose();
         _streams.Dispose();
         _mesh.Dispose();
+    }
+
+    /// <summary>Units compute again what they need in backward; in a model without units its layers do.</summary>
+    private void CheckpointLayers()
+    {
+        if (Units.Count == 1) ActivationCheckpointing.Apply(_model);
+        else foreach (var unit in Units.Where(unit => !unit.IsRoot)) UnitHooks.Checkpoint(unit.Module);
     }
 
     private void PrepareBuffers(Device device)

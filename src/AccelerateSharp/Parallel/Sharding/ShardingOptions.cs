@@ -68,6 +68,9 @@ internal sealed record ShardingOptions
     /// <summary>Whether all ranks start from rank 0's weights.</summary>
     public bool SyncModuleStates { get; init; } = true;
 
+    /// <summary>Whether the activations of units are computed again in backward.</summary>
+    public bool CheckpointActivations { get; init; }
+
     /// <summary>Reduce after every micro-batch of an accumulation window: more communication, and gradients never whole in memory.</summary>
     public bool ReduceEveryBatch { get; init; }
 }

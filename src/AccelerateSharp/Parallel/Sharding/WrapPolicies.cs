@@ -6,14 +6,17 @@ namespace AccelerateSharp.Parallel.Sharding;
 internal static class WrapPolicies
 {
     /// <summary>Modules of these classes; where none are named, those that the model declares or repeats most.</summary>
+    /// <param name="model">The model.</param>
+    /// <param name="names">The classes.</param>
+    /// <param name="feature">Who asks, for the message.</param>
     /// <exception cref="ArgumentException">The model has no module of a named class.</exception>
-    public static Func<string, Module, bool> ByClass(Module model, IReadOnlyList<string>? names)
+    public static Func<string, Module, bool> ByClass(Module model, IReadOnlyList<string>? names, string feature = "FSDP")
     {
-        var classes = names is { Count: > 0 } ? names : DeclaredBy(model) ?? Guess(model);
+        var classes = names is { Count: > 0 } ? names : DeclaredBy(model) ?? Guess(model, feature);
         var found = model.modules().Select(ClassName).ToHashSet(StringComparer.Ordinal);
         if (classes.FirstOrDefault(name => !found.Contains(name)) is { } missing)
             throw new ArgumentException(
-                $"FSDP: the model has no module of class '{missing}' (transformer_layer_cls_to_wrap). Its classes are {string.Join(", ", found.Order(StringComparer.Ordinal))}.");
+                $"{feature}: the model has no module of class '{missing}' (transformer_layer_cls_to_wrap). Its classes are {string.Join(", ", found.Order(StringComparer.Ordinal))}.");
         var wanted = classes.ToHashSet(StringComparer.Ordinal);
         return (_, module) => wanted.Contains(ClassName(module));
     }
@@ -41,7 +44,7 @@ internal static class WrapPolicies
         model.modules().Prepend(model).OfType<ITransformerModel>().FirstOrDefault()?.LayerClassNames;
 
     /// <summary>The class that a container repeats most, counted by parameters where two are repeated equally often.</summary>
-    private static IReadOnlyList<string> Guess(Module model)
+    private static IReadOnlyList<string> Guess(Module model, string feature)
     {
         var repeated = model.modules().Prepend(model)
             .SelectMany(parent => parent.children().Where(child => child.children().Any()).GroupBy(ClassName))
@@ -49,6 +52,7 @@ internal static class WrapPolicies
             .OrderByDescending(group => group.Count()).ThenByDescending(group => group.First().parameters().Sum(parameter => parameter.numel()))
             .FirstOrDefault();
         return repeated is not null ? [repeated.Key] : throw new ArgumentException(
-            $"FSDP: {model.GetName()} repeats no class of modules, so its layers cannot be guessed. Name them (TransformerClsNamesToWrap, fsdp_transformer_layer_cls_to_wrap), or use another auto_wrap_policy.");
+            $"{feature}: {model.GetName()} repeats no class of modules, so its layers cannot be guessed. "
+            + (feature == "FSDP" ? "Name them (TransformerClsNamesToWrap, fsdp_transformer_layer_cls_to_wrap), or use another auto_wrap_policy." : "Choose the modules."));
     }
 }
