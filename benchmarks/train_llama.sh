@@ -90,7 +90,7 @@ done <<< "$cases"
 "$python" - "$logs/results.jsonl" << 'TABLE'
 import json, sys
 peers = {}
-print("| | model | batch x seq | GPUs | precision | strategy | loss | step ms | tokens/s/GPU | TFLOP/s | peak GiB | reserved GiB | step vs peer | peak vs peer | first losses |")
+print("| | model | batch x seq | GPUs | precision | strategy | loss | step ms (forward, backward, optimizer) | tokens/s/GPU | TFLOP/s | peak GiB | reserved GiB | step vs peer | peak vs peer | first losses |")
 print("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
 for line in open(sys.argv[1]):
     r = json.loads(line)
@@ -100,6 +100,6 @@ for line in open(sys.argv[1]):
     p = peers.get(key)
     ratio = lambda name: f"{r[name] / p[name]:.3f}" if p and p is not r and r[name] and p[name] else ""
     print(f"| {r['side']} | {r['preset']} ({r['parameters']:,}) | {r['batch']} x {r['seq']} | {r['processes']} | {r['precision']} | {r['strategy']} | {r['loss']}, {r['optimizer']} "
-          f"| {r['step_ms']} | {r['tokens_per_second_per_gpu']} | {r['tflops_per_gpu']} | {r['peak_allocated_gib']} | {r['peak_reserved_gib']} "
+          f"| {r['step_ms']} ({' '.join(str(x) for x in r['forward_backward_optimizer_ms'])}) | {r['tokens_per_second_per_gpu']} | {r['tflops_per_gpu']} | {r['peak_allocated_gib']} | {r['peak_reserved_gib']} "
           f"| {ratio('step_ms')} | {ratio('peak_allocated_gib')} | {' '.join(str(round(x, 3)) for x in r['losses'][:5])} |")
 TABLE

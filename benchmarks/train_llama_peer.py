@@ -2,7 +2,7 @@
 """The twin of benchmarks/TrainLlama with Accelerate and transformers: same shapes, tokens, optimizer and printed line.
 
     python train_llama_peer.py [--preset tiny|160m|1.5b|8b] [--batch 16] [--seq 1024] [--precision no|bf16|fp16|fp8]
-        [--strategy none|ddp|fsdp1|fsdp2] [--checkpointing] [--steps 20] [--warm-up 5] [--lr 1e-4] [--weights FOLDER] [--save FOLDER]
+        [--strategy none|ddp|fsdp|fsdp1|fsdp2] [--checkpointing] [--steps 20] [--warm-up 5] [--lr 1e-4] [--weights FOLDER] [--save FOLDER]
 
 --weights loads initial weights, --save writes those it made. Several processes: torchrun's environment variables.
 """
@@ -24,6 +24,7 @@ SHAPES = {  # vocabulary, hidden, layers, heads, key-value heads, inner
     "8b": (128256, 4096, 32, 32, 8, 14336),
 }
 BATCHES = 4
+BROKEN_DOWN = 5
 
 
 def make_tokens(block, batch, length, vocabulary, device):
@@ -36,13 +37,25 @@ def make_tokens(block, batch, length, vocabulary, device):
     return torch.from_numpy(x.astype(numpy.int64)).view(batch, length).to(device)
 
 
+def timed(times, cuda, action):
+    if cuda:
+        torch.cuda.synchronize()
+    started = time.perf_counter()
+    result = action()
+    if cuda:
+        torch.cuda.synchronize()
+    times.append(1000 * (time.perf_counter() - started))
+    return result
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--preset", default="160m", choices=SHAPES)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seq", type=int, default=1024)
     parser.add_argument("--precision", default="no")
-    parser.add_argument("--strategy", default="none", choices=["none", "ddp", "fsdp1", "fsdp2"])
+    parser.add_argument("--strategy", default="none", choices=["none", "ddp", "fsdp", "fsdp1", "fsdp2"],
+                        help="fsdp is fsdp2")
     parser.add_argument("--checkpointing", action="store_true")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--warm-up", type=int, default=5)
@@ -55,7 +68,7 @@ def main():
     plugin = None
     if args.strategy.startswith("fsdp"):
         plugin = FullyShardedDataParallelPlugin(
-            fsdp_version=int(args.strategy[4:]), auto_wrap_policy="transformer_based_wrap",
+            fsdp_version=int(args.strategy[4:] or 2), auto_wrap_policy="transformer_based_wrap",
             transformer_cls_names_to_wrap=["LlamaDecoderLayer"], activation_checkpointing=args.checkpointing)
     accelerator = Accelerator(mixed_precision=args.precision, fsdp_plugin=plugin, cpu=args.cpu)
     device = accelerator.device
@@ -107,6 +120,16 @@ def main():
             losses.append(round(accelerator.reduce(loss.detach(), "mean").item(), 5))
         del loss
 
+    # Where the time goes: the same with a wait after each part.
+    parts = [[], [], []]
+    for step in range(BROKEN_DOWN):
+        optimizer.zero_grad()
+        tokens = batches[step % BATCHES]
+        loss = timed(parts[0], cuda, lambda: model(input_ids=tokens, labels=tokens).loss)
+        timed(parts[1], cuda, lambda: accelerator.backward(loss))
+        timed(parts[2], cuda, optimizer.step)
+        del loss
+
     median = sorted(times)[len(times) // 2]
     per_second = 1000 * args.batch * args.seq / median
     operations = (6 * (parameters - config.vocab_size * config.hidden_size)
@@ -118,7 +141,9 @@ def main():
             "preset": args.preset, "parameters": parameters, "precision": args.precision,
             "strategy": args.strategy + ("+checkpointing" if args.checkpointing else ""), "optimizer": "adamw", "loss": "plain",
             "processes": accelerator.num_processes, "batch": args.batch, "seq": args.seq,
-            "step_ms": round(median, 2), "tokens_per_second_per_gpu": round(per_second),
+            "step_ms": round(median, 2),
+            "forward_backward_optimizer_ms": [round(sorted(part)[BROKEN_DOWN // 2], 2) for part in parts],
+            "tokens_per_second_per_gpu": round(per_second),
             "tflops_per_gpu": round(per_second * operations / 1e12, 1),
             "peak_allocated_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2) if cuda else None,
             "peak_reserved_gib": round(torch.cuda.max_memory_reserved() / 2**30, 2) if cuda else None,

@@ -36,6 +36,7 @@ var optimizer = CreateOptimizer();
 (model, optimizer) = accelerator.Prepare(model, optimizer);
 
 const int Batches = 4;
+const int BrokenDown = 5;
 var batches = Enumerable.Range(0, Batches)
     .Select(step => Tokens.Make((step * accelerator.NumProcesses) + accelerator.ProcessIndex, settings.Batch, settings.Length, config.VocabSize, device))
     .ToList();
@@ -54,6 +55,27 @@ for (var step = 0; step < settings.WarmUp + settings.Steps; step++)
     if (step < 5) losses.Add(accelerator.Reduce(loss, "mean").item<float>());
 }
 
+// Where the time goes: the same with a wait after each part.
+var parts = new double[3][];
+for (var step = 0; step < BrokenDown; step++)
+{
+    using var scope = NewDisposeScope();
+    optimizer.zero_grad();
+    Tensor? loss = null;
+    Time(0, () => loss = Loss(batches[step % Batches]));
+    Time(1, () => accelerator.Backward(loss!));
+    Time(2, () => optimizer.step());
+
+    void Time(int part, Action action)
+    {
+        Wait();
+        var started = Stopwatch.GetTimestamp();
+        action();
+        Wait();
+        (parts[part] ??= new double[BrokenDown])[step] = Stopwatch.GetElapsedTime(started).TotalMilliseconds;
+    }
+}
+
 var median = times.Order().ElementAt(times.Count / 2);
 var tokensPerSecond = 1000.0 * settings.Batch * settings.Length / median;
 accelerator.OnMainProcess(() => Console.WriteLine(JsonSerializer.Serialize(new Dictionary<string, object?>
@@ -70,6 +92,7 @@ accelerator.OnMainProcess(() => Console.WriteLine(JsonSerializer.Serialize(new D
     ["batch"] = settings.Batch,
     ["seq"] = settings.Length,
     ["step_ms"] = Math.Round(median, 2),
+    ["forward_backward_optimizer_ms"] = parts.Select(part => Math.Round(part.Order().ElementAt(BrokenDown / 2), 2)),
     ["tokens_per_second_per_gpu"] = Math.Round(tokensPerSecond),
     ["tflops_per_gpu"] = Math.Round(tokensPerSecond * Presets.OperationsPerToken(config, parameters, settings.Length) / 1e12, 1),
     ["peak_allocated_gib"] = memory.Allocated is { } allocated ? Gibibytes(allocated) : null,
