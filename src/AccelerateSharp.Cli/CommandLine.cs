@@ -8,7 +8,8 @@ namespace AccelerateSharp.Cli;
 /// <summary>The <c>accelerate</c> command line.</summary>
 internal static class CommandLine
 {
-    public static int Run(IReadOnlyList<string> arguments)
+    /// <summary>All commands, with their options.</summary>
+    public static RootCommand Commands()
     {
         var root = new RootCommand("Runs a training program on one or many processes, devices and machines.")
         {
@@ -25,8 +26,13 @@ internal static class CommandLine
             new HelpTextAction().Invoke(parsed);
             return 1;
         });
+        return root;
+    }
+
+    public static int Run(IReadOnlyList<string> arguments)
+    {
         // An argument such as @file belongs to the program that is launched.
-        var parsed = root.Parse(arguments, new ParserConfiguration { ResponseFileTokenReplacer = null, EnablePosixBundling = false });
+        var parsed = Commands().Parse(arguments, new ParserConfiguration { ResponseFileTokenReplacer = null, EnablePosixBundling = false });
         try
         {
             return parsed.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false });

@@ -28,11 +28,10 @@ public abstract class CausalLanguageModel : PretrainedModel
     }
 
     /// <summary>The mean cross entropy of each next token; -100 stands for tokens without loss.</summary>
-    /// <remarks>The logits of all tokens never exist at once. The targets are shifted, not the hidden state, which would be copied.</remarks>
     private Tensor Loss(Tensor hidden, Tensor labels)
     {
-        using var none = full([labels.shape[0], 1], -100, ScalarType.Int64, labels.device);
-        using var targets = cat([labels.narrow(1, 1, labels.shape[1] - 1), none], 1);
-        return FusedLosses.LinearCrossEntropy(hidden, Head.weight!, targets, Head.bias);
+        var length = hidden.shape[1];
+        var logits = Head.call(hidden.narrow(1, 0, length - 1)).flatten(0, 1).to(ScalarType.Float32);
+        return functional.cross_entropy(logits, labels.narrow(1, 1, length - 1).flatten());
     }
 }

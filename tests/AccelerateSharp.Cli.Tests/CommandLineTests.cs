@@ -27,6 +27,11 @@ public sealed class CommandLineTests
     [InlineData("launch", "--mixed_precision", "fp7", "true")]
     [InlineData("launch", "--num_processes", "0", "true")]
     [InlineData("launch", "--cpu", "--num_processes", "3", "--num_machines", "2", "--main_process_ip", "n0", "true")]
+    [InlineData("launch", "-m", "train")]
+    [InlineData("launch", "--module", "--no_python", "train")]
+    [InlineData("launch", "--no_python", "train.cs")]
+    [InlineData("launch", "--tpu", "true")]
+    [InlineData("launch", "--use_megatron_lm", "true")]
     [InlineData("launch")]
     [InlineData("launch", "./no-such-file")]
     [InlineData("launch", "no-such-program")]
@@ -36,6 +41,15 @@ public sealed class CommandLineTests
         Assert.Equal(1, code);
         Assert.NotEmpty(error);
         Assert.DoesNotContain(error, line => line.StartsWith("   at ", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task A_quiet_launcher_leaves_the_word_to_the_workers()
+    {
+        var (code, output, error) = await Tool.RunAsync("launch", "-q", "--cpu", "--no_python", "--num_processes", "2", "sh", "-c", "echo out; echo err >&2; [ $RANK = 0 ] && exit 3; exec sleep 100");
+        Assert.Equal(3, code);
+        Assert.All(output, line => Assert.EndsWith("] out", line, StringComparison.Ordinal));
+        Assert.All(error, line => Assert.EndsWith("] err", line, StringComparison.Ordinal));
     }
 
     [Theory]

@@ -15,6 +15,13 @@ internal static class ConfigFiles
         return file.Errors.Any() ? throw new UserErrorException($"The configuration cannot be used:\n{file.ErrorText()}") : file;
     }
 
+    /// <summary>The file that was named, or the default one where there is one.</summary>
+    public static ConfigFile? Named(string? typed)
+    {
+        var path = typed is null ? ConfigLocation.Default() : ConfigLocation.Expand(typed);
+        return typed is null && !File.Exists(path) ? null : Read(path, Console.Error.WriteLine);
+    }
+
     /// <summary>Reads a file without asking what its keys mean.</summary>
     public static ConfigSection ReadUntyped(string path)
     {

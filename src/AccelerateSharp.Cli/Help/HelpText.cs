@@ -10,8 +10,11 @@ internal static class HelpText
     private const int Width = 80;
     private const int Column = 26;
 
-    public static string Of(Command command)
+    /// <param name="command">The command.</param>
+    /// <param name="parsed">What was typed beside the wish for help: groups of options that this does not choose are left out.</param>
+    public static string Of(Command command, ParseResult parsed)
     {
+        var typed = command.Options.Where(option => option is not HelpOption && parsed.GetResult(option) is { Implicit: false }).ToHashSet();
         var page = new StringBuilder();
         Paragraph(page, command.Description ?? "");
         page.AppendLine().AppendLine("Usage:");
@@ -26,11 +29,11 @@ internal static class HelpText
             page.AppendLine().AppendLine("Commands:");
             foreach (var sub in command.Subcommands.Where(sub => !sub.Hidden)) Row(page, sub.Name, sub.Description);
         }
-        Options(page, command);
+        var areLeftOut = Options(page, command, typed);
         if (command.Options.Any(option => option.Name.Contains('_', StringComparison.Ordinal)))
         {
             page.AppendLine();
-            Paragraph(page, "Options may also be spelled with - instead of _.");
+            Paragraph(page, "Options may also be spelled with - instead of _." + (areLeftOut ? $" `{string.Join(' ', Path(command))} --help` alone shows those of every paradigm." : ""));
         }
         else if (command is RootCommand)
         {
@@ -51,15 +54,22 @@ internal static class HelpText
     private static IEnumerable<string> Path(Command command) =>
         command.Parents.OfType<Command>().FirstOrDefault() is { } parent ? Path(parent).Append(command.Name) : ["accelerate"];
 
-    private static void Options(StringBuilder page, Command command)
+    /// <returns>Whether some groups were left out.</returns>
+    private static bool Options(StringBuilder page, Command command, HashSet<Option> typed)
     {
         var inherited = command.Parents.OfType<Command>().SelectMany(parent => parent.Options).Where(option => option.Recursive);
-        var groups = command.Options.Concat(inherited).Where(option => !option.Hidden).GroupBy(OptionGroups.HeadingOf).OrderBy(group => group.Key == OptionGroups.Rest);
-        foreach (var group in groups)
+        var areLeftOut = false;
+        foreach (var group in command.Options.Concat(inherited).Where(option => !option.Hidden).GroupBy(OptionGroups.Of).OrderBy(group => group.Key is null))
         {
-            page.AppendLine().AppendLine($"{group.Key}:");
-            foreach (var option in group) Row(page, NameOf(option), DescriptionOf(option));
+            if (group.Key is { IsOptional: true } && typed.Count > 0 && !group.Any(typed.Contains) && (group.Key.Owner is null || !typed.Contains(group.Key.Owner)))
+            {
+                areLeftOut = true;
+                continue;
+            }
+            page.AppendLine().AppendLine($"{group.Key?.Heading ?? OptionGroups.Rest}:");
+            foreach (var option in group) Row(page, NameOf(option), DescriptionOf(option) + (typed.Contains(option) && IsSwitch(option) ? " (currently selected)" : ""));
         }
+        return areLeftOut;
     }
 
     private static string NameOf(Argument argument) => argument.HelpName ?? argument.Name.ToUpperInvariant();

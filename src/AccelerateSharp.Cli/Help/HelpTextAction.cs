@@ -12,7 +12,7 @@ internal sealed class HelpTextAction : SynchronousCommandLineAction
 
     public override int Invoke(ParseResult parseResult)
     {
-        parseResult.InvocationConfiguration.Output.Write(HelpText.Of(parseResult.CommandResult.Command));
+        parseResult.InvocationConfiguration.Output.Write(HelpText.Of(parseResult.CommandResult.Command, parseResult));
         return 0;
     }
 }

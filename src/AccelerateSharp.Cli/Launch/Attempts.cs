@@ -71,10 +71,7 @@ internal sealed class Attempts(
         foreach (DictionaryEntry variable in Environment.GetEnvironmentVariables()) variables[(string)variable.Key] = (string?)variable.Value ?? "";
         // What another launcher above us said about its own store is not for our workers.
         variables.Remove(EnvironmentVariables.RendezvousEndpoint);
-        foreach (var (name, value) in plan.Variables) variables[name] = value;
-        if (settings.CpuAffinity.Value) variables[EnvironmentVariables.CpuAffinity] = "1";
-        foreach (var (name, value) in round.VariablesOf(localRank, settings.Role, settings.MaxRestarts.Value)) variables[name] = value;
-        foreach (var (name, value) in round.WorkerAt(localRank, plan, formation.StoreEndpoint).ToVariables()) variables[name] = value;
+        foreach (var (name, value) in WorkerVariables.Of(plan, settings, round, localRank, formation.StoreEndpoint)) variables[name] = value;
         return variables;
     }
 }

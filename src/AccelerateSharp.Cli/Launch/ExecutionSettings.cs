@@ -1,4 +1,5 @@
 using System.Globalization;
+using AccelerateSharp.Cli.Launch.Decisions;
 using AccelerateSharp.Cli.Launch.Logs;
 using AccelerateSharp.Configuration;
 using AccelerateSharp.Launch;
@@ -10,19 +11,17 @@ internal sealed class ExecutionSettings
 {
     private const string Static = "static", C10d = "c10d";
 
-    private readonly ConfigFile? _file;
-
     private ExecutionSettings(LaunchOptions options, EnvironmentReader environment)
     {
-        _file = options.Config;
-        var (typed, config) = (options.Execution, options.Config?.Config);
-        MaxRestarts = Typed("--max_restarts", typed.MaxRestarts) ?? Default("--max_restarts", 0);
+        var reader = new SettingReader(options.Config, environment);
+        var (typed, config) = (options.Execution, reader.Config);
+        MaxRestarts = SettingReader.Typed("--max_restarts", typed.MaxRestarts) ?? SettingReader.Default("--max_restarts", 0);
         if (MaxRestarts.Value < 0) throw new UserErrorException($"{MaxRestarts}: a number of restarts is 0 or more.");
         Machines = typed.Machines is { } machines ? new(MachineRange.Parse("--nnodes", machines), $"from --nnodes {machines}", $"--nnodes {machines}") : null;
         if (Machines is not null && options.MachineCount is { } count)
             throw new UserErrorException($"{Machines} and --num_machines {count} say the same thing twice. Pass one of them.");
-        Backend = Typed("--rdzv_backend", typed.RendezvousBackend) ?? Written(ConfigKeys.RdzvBackend, config?.Values.Text(ConfigKeys.RdzvBackend))
-            ?? Default("--rdzv_backend", Machines is { Value.IsElastic: true } ? C10d : Static);
+        Backend = SettingReader.Typed("--rdzv_backend", typed.RendezvousBackend) ?? reader.Written(ConfigKeys.RdzvBackend, config?.Values.Text(ConfigKeys.RdzvBackend))
+            ?? SettingReader.Default("--rdzv_backend", Machines is { Value.IsElastic: true } ? C10d : Static);
         if (Backend.Value is not (Static or C10d))
             throw new UserErrorException($"{Backend}: the rendezvous is served by the launcher of the first machine, with the ranks as {Static} or {C10d} has them. Pass one of the two.");
         if (Backend.Value == Static && Machines is { Value.IsElastic: true })
@@ -32,7 +31,8 @@ internal sealed class ExecutionSettings
             Backend = new(C10d, Machines.Source, Machines.Said);
         }
         Conf = RendezvousConf.Parse("--rdzv_conf", typed.RendezvousConf ?? "");
-        SameNetwork = typed.SameNetwork || (config?.SameNetwork ?? false);
+        SameNetwork = SettingReader.Typed("--same_network", typed.SameNetwork) ?? reader.Written(ConfigKeys.SameNetwork, config?.Values.Switch(ConfigKeys.SameNetwork))
+            ?? SettingReader.Default("--same_network", value: false);
         RunId = typed.RunId;
         LogFolder = typed.LogFolder;
         Tee = typed.Tee is { } tee ? TeeStreams.Parse("--tee", tee) : new TeeStreams(LogFolder is null ? Streams.None : Streams.Both);
@@ -42,14 +42,15 @@ internal sealed class ExecutionSettings
             if (name is not null && (name.Length is 0 or > 64 || !name.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_' or '.')))
                 throw new UserErrorException($"{option} {name}: pass 1 to 64 letters, digits, '-', '_' or '.'.");
         }
-        CpuAffinity = typed.CpuAffinity ? new(true, "from --enable_cpu_affinity", "--enable_cpu_affinity")
-            : Written(ConfigKeys.EnableCpuAffinity, config?.Values.Switch(ConfigKeys.EnableCpuAffinity))
-            ?? (environment.Flag(EnvironmentVariables.CpuAffinity) ? new Setting<bool>(true, $"from {EnvironmentVariables.CpuAffinity}", $"{EnvironmentVariables.CpuAffinity}=1") : null) ?? Default("--enable_cpu_affinity", value: false);
-        MpiHostFile = Typed("--mpirun_hostfile", typed.MpiHostFile) ?? Written(ConfigKeys.Mpirun, config?.Mpirun.Text("mpirun_hostfile"));
+        CpuAffinity = SettingReader.Typed("--enable_cpu_affinity", typed.CpuAffinity)
+            ?? reader.Written(ConfigKeys.EnableCpuAffinity, config?.Values.Switch(ConfigKeys.EnableCpuAffinity))
+            ?? reader.Flag(EnvironmentVariables.CpuAffinity) ?? SettingReader.Default("--enable_cpu_affinity", value: false);
+        MpiHostFile = SettingReader.Typed("--mpirun_hostfile", typed.MpiHostFile) ?? reader.Written($"{ConfigKeys.Mpirun}.mpirun_hostfile", config?.Mpirun.Text("mpirun_hostfile"));
         MpiCcl = typed.MpiCcl;
         if (MpiCcl is not null && MpiHostFile is null) throw new UserErrorException($"--mpirun_ccl {MpiCcl} goes with --mpirun_hostfile.");
         if (MpiHostFile is not null && Machines is { Value.IsElastic: true })
             throw new UserErrorException($"{Machines} and {MpiHostFile} contradict each other: mpirun starts a fixed number of machines.");
+        Decisions = [.. DecisionsOf(typed)];
         Notes = [.. NotesOf(typed)];
     }
 
@@ -65,7 +66,7 @@ internal sealed class ExecutionSettings
 
     public RendezvousConf Conf { get; }
 
-    public bool SameNetwork { get; }
+    public Setting<bool> SameNetwork { get; }
 
     /// <summary>The name of the job; null for a random one.</summary>
     public string? RunId { get; }
@@ -84,6 +85,9 @@ internal sealed class ExecutionSettings
     /// <summary>The worker threads of oneCCL.</summary>
     public int? MpiCcl { get; }
 
+    /// <summary>Every decision.</summary>
+    public IReadOnlyList<Decision> Decisions { get; }
+
     /// <summary>Lines for the user: what is in force, and what was asked for and does nothing.</summary>
     public IReadOnlyList<string> Notes { get; }
 
@@ -99,21 +103,21 @@ internal sealed class ExecutionSettings
         if (CpuAffinity.Value) yield return $"{CpuAffinity} has no effect with {MpiHostFile}: mpirun binds the workers.";
     }
 
-    private static Setting<int>? Typed(string option, int? value) => value is { } typed ? new(typed, Text($"from {option} {typed}"), Text($"{option} {typed}")) : null;
-
-    private static Setting<string>? Typed(string option, string? value) => value is null ? null : new(value, $"from {option}", $"{option} {value}");
-
-    private Setting<T>? Written<T>(string key, T? value) where T : struct => value is { } written ? InFile(key, written) : null;
-
-    private Setting<string>? Written(string key, string? value) => value is null ? null : InFile(key, value);
-
-    private Setting<T> InFile<T>(string key, T value)
+    private IEnumerable<Decision> DecisionsOf(ExecutionOptions typed)
     {
-        var place = Text($"{_file!.Path}:{_file.LineOf(key)}");
-        return new(value, $"from {place}", Text($"{key} {value} ({place})"));
+        const string Unsaid = "the default";
+        if (Machines is not null) yield return Machines.As("nnodes");
+        yield return Backend.As("rdzv_backend");
+        yield return new("rdzv_conf", typed.RendezvousConf is { Length: > 0 } conf ? conf : Text($"join_timeout={Conf.JoinTimeout.TotalSeconds},last_call_timeout={Conf.LastCallTimeout.TotalSeconds}"), typed.RendezvousConf is { Length: > 0 } ? "from --rdzv_conf" : Unsaid);
+        yield return new("rdzv_id", RunId ?? "(random)", RunId is null ? Unsaid : "from --rdzv_id");
+        yield return SameNetwork.As("same_network");
+        yield return MaxRestarts.As("max_restarts");
+        yield return new("log_dir", LogFolder ?? "(none)", LogFolder is null ? Unsaid : "from --log_dir");
+        yield return new("tee", typed.Tee ?? (LogFolder is null ? "0" : "3"), typed.Tee is not null ? "from --tee" : LogFolder is null ? Unsaid : "from --log_dir");
+        yield return new("role", Role, typed.Role is null ? Unsaid : "from --role");
+        yield return CpuAffinity.As("enable_cpu_affinity");
+        yield return MpiHostFile?.As("mpirun_hostfile") ?? new("mpirun_hostfile", "(none)", Unsaid);
     }
-
-    private static Setting<T> Default<T>(string option, T value) => new(value, "the default", Text($"{option} {value}")) { IsDefault = true };
 
     private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

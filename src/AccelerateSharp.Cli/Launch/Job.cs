@@ -125,11 +125,11 @@ internal sealed class Job(
     private void Explain(Failure cause, int workerCount)
     {
         var others = workerCount > 1 ? ", and the others were stopped" : "";
-        screen.Say($"accelerate: {cause.Worker.Name} failed with {cause.Status} after {cause.At.TotalSeconds:0.0} s{others}.");
-        if (cause.Report is { } report) screen.Say("accelerate: its error: " + report.Message);
+        screen.Note($"accelerate: {cause.Worker.Name} failed with {cause.Status} after {cause.At.TotalSeconds:0.0} s{others}.");
+        if (cause.Report is { } report) screen.Note("accelerate: its error: " + report.Message);
         var tail = cause.Worker.ErrorTail;
         if (tail.Count == 0) return;
-        screen.Say($"accelerate: its last {tail.Count} line(s) of standard error:");
-        foreach (var line in tail) screen.Say("    " + line);
+        screen.Note($"accelerate: its last {tail.Count} line(s) of standard error:");
+        foreach (var line in tail) screen.Note("    " + line);
     }
 }

@@ -1,6 +1,6 @@
 using System.Globalization;
-using System.Net;
-using System.Net.Sockets;
+using AccelerateSharp.Cli.Launch.Decisions;
+using AccelerateSharp.Cli.Launch.Sections;
 using AccelerateSharp.Launch;
 using AccelerateSharp.Rendezvous;
 
@@ -27,8 +27,14 @@ internal sealed record LaunchPlan
     /// <summary>What was decided and where each value came from, in a line.</summary>
     public required string Summary { get; init; }
 
-    /// <summary>What the configuration file asks for and is not done, in a line; null where there is nothing.</summary>
-    public string? Unused { get; init; }
+    /// <summary>Every decision.</summary>
+    public required IReadOnlyList<Decision> Decisions { get; init; }
+
+    /// <summary>Lines for the user: what was asked for and is not done.</summary>
+    public required IReadOnlyList<string> Notes { get; init; }
+
+    /// <summary>Whether the workers compute on GPUs.</summary>
+    public required bool OnGpu { get; init; }
 
     /// <summary>How long workers that were asked to end may take, before they are killed.</summary>
     public required TimeSpan GracePeriod { get; init; }
@@ -39,123 +45,83 @@ internal sealed record LaunchPlan
     /// <summary>Whether the workers of this job need to find each other.</summary>
     public bool NeedsStore => WorldSize > 1;
 
-    /// <summary>Whether this launcher hosts the store.</summary>
-    public bool HostsStore => NeedsStore && MachineRank == 0;
-
     public static LaunchPlan Make(LaunchOptions options, EnvironmentReader environment, int gpuCount, int physicalCores)
     {
         var settings = LaunchSettings.Resolve(options, environment);
-        var (machines, rank, gpus) = (settings.MachineCount.Value, settings.MachineRank.Value, settings.GpuIds?.Value.Split(',').Length ?? gpuCount);
+        var (machines, rank) = (settings.MachineCount.Value, settings.MachineRank.Value);
         if (machines < 1) throw new UserErrorException($"{settings.MachineCount}: there is at least one machine.");
         if (rank < 0 || rank >= machines)
             throw new UserErrorException($"{settings.MachineRank} is not below {settings.MachineCount}: machines count from 0.");
-        if (settings.ProcessCount is { Value: < 1 } few) throw new UserErrorException($"{few}: at least one process is needed.");
         var onGpu = !settings.Cpu.Value && gpuCount > 0;
-        var (world, worldSource) = settings.ProcessCount is { } asked ? (asked.Value, asked.Source)
-            : onGpu ? (gpus * machines, machines == 1 ? "one for each GPU" : $"one for each of the {gpus} GPUs of each machine")
-            : (machines, "the default without GPUs; --num_processes sets another number");
-        if (world % machines != 0)
-            throw new UserErrorException($"{settings.ProcessCount} cannot be divided among {settings.MachineCount}. It is the number over all machines.");
-        var local = world / machines;
-        if (onGpu && local > gpus)
-        {
-            throw new UserErrorException(
-                $"{settings.ProcessCount} puts {local} processes on this machine, which has {gpus} GPU(s){(settings.GpuIds is null ? "" : $" in {settings.GpuIds}")}. "
-                + $"Pass --num_processes {gpus * machines}, or --cpu.");
-        }
+        var processes = ProcessCount.Decide(settings, environment, onGpu, gpuCount);
         if (machines > 1 && settings.MainProcessAddress is null)
             throw new UserErrorException($"{settings.MachineCount} needs --main_process_ip: the address of the machine of rank 0.");
+        settings.Sections.CheckProcesses(processes.World);
 
-        if (options.ThreadsPerProcess is < 1) throw new UserErrorException($"--num_cpu_threads_per_process {options.ThreadsPerProcess}: a process has at least one thread.");
-        var (threads, threadSource) = options.ThreadsPerProcess is { } typed ? (typed, $"from --num_cpu_threads_per_process {typed}")
-            : environment.FirstNumber(EnvironmentVariables.OmpThreads) is { Value: > 0 } given
-            ? (given.Value, $"from {EnvironmentVariables.OmpThreads}")
-            : (Math.Max(1, physicalCores / local), $"{physicalCores} physical core(s) / {local}");
-        var (port, portNote) = Port(settings);
-        var variables = new Dictionary<string, string>
+        var threads = Threads(options, environment, Math.Max(1, physicalCores / processes.Local), $"{physicalCores} physical core(s) / {processes.Local}");
+        var port = PortChoice.Decide(settings);
+        var variables = new Dictionary<string, string>(settings.Sections.Variables)
         {
             [EnvironmentVariables.UseCpu] = settings.Cpu.Value ? "True" : "False",
             [EnvironmentVariables.MixedPrecision] = settings.MixedPrecision.Value,
-            [EnvironmentVariables.OmpThreads] = threads.ToString(CultureInfo.InvariantCulture),
+            [EnvironmentVariables.OmpThreads] = threads.Value.ToString(CultureInfo.InvariantCulture),
         };
         if (settings.Debug is { } debug) variables[EnvironmentVariables.DebugMode] = debug.Value ? "true" : "false";
         if (onGpu && settings.GpuIds is { } ids) variables[EnvironmentVariables.CudaVisibleDevices] = ids.Value;
-        var device = onGpu ? settings.GpuIds is { } chosen ? $"GPU {chosen.Value} ({chosen.Source})" : "GPU"
-            : settings.Cpu.Value ? $"CPU ({settings.Cpu.Source})" : "CPU (no GPU found)";
+        var (device, deviceSource) = onGpu ? settings.GpuIds is { } chosen ? ($"GPU {chosen.Value}", chosen.Source) : ("GPU", "found on this machine")
+            : settings.Cpu.Value ? ("CPU", settings.Cpu.Source) : ("CPU", "no GPU found");
+        var master = machines > 1 ? settings.MainProcessAddress! : settings.MainProcessAddress ?? SettingReader.Default("--main_process_ip", "127.0.0.1");
         var place = machines > 1
-            ? $", {local} of them here on machine {rank} ({settings.MachineRank.Source}) of {machines} ({settings.MachineCount.Source}), "
-                + $"rank 0 at {settings.MainProcessAddress!.Value} ({settings.MainProcessAddress.Source})"
+            ? $", {processes.Local} of them here on machine {rank} ({settings.MachineRank.Source}) of {machines} ({settings.MachineCount.Source}), rank 0 at {master.Value} ({master.Source})"
             : "";
+        var paradigm = settings.Sections.Paradigm is { Value: not Paradigm.DataParallel } way ? $" with {way.Value.NameOf()} ({way.Source})" : "";
         var checks = settings.Debug is { Value: true } ? $", checked collectives ({settings.Debug.Source})" : "";
         return new LaunchPlan
         {
-            WorldSize = world,
-            LocalWorldSize = local,
+            WorldSize = processes.World,
+            LocalWorldSize = processes.Local,
             MachineCount = machines,
             MachineRank = rank,
-            MasterAddress = machines > 1 ? settings.MainProcessAddress!.Value : settings.MainProcessAddress?.Value ?? "127.0.0.1",
-            MasterPort = port,
-            Token = SecretOf(environment, machines),
+            MasterAddress = master.Value,
+            MasterPort = port.Value,
+            Token = SecretOf(environment, machines, options.DryRun),
             GracePeriod = options.GracePeriod,
+            OnGpu = onGpu,
             Variables = variables,
-            Summary = $"Launching {world} process{(world == 1 ? "" : "es")} ({worldSource}) on {device}{place}; "
-                + $"mixed precision {settings.MixedPrecision.Value} ({settings.MixedPrecision.Source}){checks}, {threads} CPU thread(s) each ({threadSource}){portNote}.",
-            Unused = settings.Unused,
+            Notes = settings.Notes,
+            Decisions =
+            [
+                new("num_processes", processes.World.ToString(CultureInfo.InvariantCulture), processes.Source),
+                new("device", device, deviceSource),
+                .. settings.Sections.Decisions,
+                settings.MixedPrecision.As("mixed_precision"),
+                (settings.Debug ?? SettingReader.Default("--debug", value: false)).As("debug"),
+                threads.As("num_cpu_threads_per_process"),
+                settings.MachineCount.As("num_machines"),
+                settings.MachineRank.As("machine_rank"),
+                master.As("main_process_ip"),
+                port.As("main_process_port"),
+            ],
+            Summary = $"Launching {processes.World} process{(processes.World == 1 ? "" : "es")} ({processes.Source}) on {(onGpu && settings.GpuIds is null ? device : $"{device} ({deviceSource})")}{place}{paradigm}; "
+                + $"mixed precision {settings.MixedPrecision.Value} ({settings.MixedPrecision.Source}){checks}, {threads.Value} CPU thread(s) each ({threads.Source})"
+                + $"{(port.IsDefault ? "" : $", port {port.Value} ({port.Source})")}.",
         };
     }
 
-    /// <summary>The environment of one worker of this machine.</summary>
-    public WorkerEnvironment WorkerAt(int localRank, string? storeEndpoint) => new()
+    private static Setting<int> Threads(LaunchOptions options, EnvironmentReader environment, int share, string shareOf)
     {
-        Rank = (MachineRank * LocalWorldSize) + localRank,
-        WorldSize = WorldSize,
-        LocalRank = localRank,
-        LocalWorldSize = LocalWorldSize,
-        MachineRank = MachineRank,
-        MachineCount = MachineCount,
-        MasterAddress = MasterAddress,
-        MasterPort = MasterPort,
-        Token = Token,
-        StoreEndpoint = storeEndpoint,
-    };
-
-    private static (int Port, string Note) Port(LaunchSettings settings)
-    {
-        var (wanted, several) = (settings.MainProcessPort.Value, settings.MachineCount.Value > 1);
-        var note = settings.MainProcessPort.IsDefault ? "" : $", port {wanted} ({settings.MainProcessPort.Source})";
-        if (wanted is < 0 or > 65535) throw new UserErrorException($"{settings.MainProcessPort} is not a port: pass 0 to 65535.");
-        if (several)
-            return wanted > 0 ? (wanted, note) : throw new UserErrorException($"{settings.MainProcessPort} (any free one) works on a single machine only: name the port.");
-        if (wanted > 0 && IsFree(wanted)) return (wanted, note);
-        var free = FreePort();
-        return (free, wanted == 0 ? "" : $", port {free} (port {wanted} is taken)");
+        if (options.ThreadsPerProcess is < 1) throw new UserErrorException($"--num_cpu_threads_per_process {options.ThreadsPerProcess}: a process has at least one thread.");
+        if (SettingReader.Typed("--num_cpu_threads_per_process", options.ThreadsPerProcess) is { } typed) return typed;
+        return environment.FirstNumber(EnvironmentVariables.OmpThreads) is { Value: > 0 } given
+            ? new(given.Value, $"from {EnvironmentVariables.OmpThreads}", $"{given}")
+            : new(share, shareOf, $"{share} threads");
     }
 
-    private static bool IsFree(int port)
-    {
-        try
-        {
-            using var probe = new TcpListener(IPAddress.Loopback, port);
-            probe.Start();
-            return true;
-        }
-        catch (SocketException)
-        {
-            return false;
-        }
-    }
-
-    private static int FreePort()
-    {
-        using var probe = new TcpListener(IPAddress.Loopback, 0);
-        probe.Start();
-        return ((IPEndPoint)probe.LocalEndpoint).Port;
-    }
-
-    private static string SecretOf(EnvironmentReader environment, int machineCount)
+    private static string SecretOf(EnvironmentReader environment, int machineCount, bool isDryRun)
     {
         if (machineCount == 1) return RendezvousStore.NewToken();
-        return environment.Text(EnvironmentVariables.RendezvousToken) ?? throw new UserErrorException(
+        if (environment.Text(EnvironmentVariables.RendezvousToken) is { } token) return token;
+        return isDryRun ? "" : throw new UserErrorException(
             $"The job spans {machineCount} machines, but {EnvironmentVariables.RendezvousToken} is not set. Export it with the same secret value on "
             + "every machine (for instance the output of `openssl rand -hex 32`), so that only workers of this job can join it.");
     }

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Security.Cryptography;
 using AccelerateSharp.Cli.Launch.Affinity;
+using AccelerateSharp.Cli.Launch.Decisions;
 using AccelerateSharp.Cli.Launch.Logs;
 using AccelerateSharp.Cli.Launch.Machines;
 using AccelerateSharp.Cli.Launch.Mpi;
@@ -17,23 +18,23 @@ internal static class Launcher
         if (OperatingSystem.IsWindows()) throw new UserErrorException("`accelerate launch` runs on Linux and macOS.");
         var events = new BlockingCollection<LaunchEvent>(); // not disposed: an output that is abandoned may still report to it
         using var signals = new SignalSource(signal => events.Add(new LaunchEvent.Signalled(signal)));
-        var screen = new Screen();
+        var screen = new Screen(options.Quiet);
         var settings = Checked(() => ExecutionSettings.Resolve(options, new EnvironmentReader()));
         if (settings.Machines is { } machines) options = options with { MachineCount = machines.Value.Max };
         var mpi = settings.MpiHostFile is null ? null : new MpiJob(settings);
         var plan = mpi is null ? Plan(options, new EnvironmentReader()) : Plan(mpi.Complete(options), MpiJob.WithToken());
-        screen.Say(plan.Summary);
-        if (plan.Unused is { } unused) screen.Say(unused);
-        foreach (var note in settings.Notes) screen.Say(note);
-        var target = TargetResolver.Resolve(options.Target, options.Arguments, signals.First);
+        if (options.DryRun) return DryRun.Show(options, plan, settings, mpi, Console.Out);
+        screen.Note(plan.Summary);
+        foreach (var note in (IEnumerable<string>)[.. plan.Notes, .. settings.Notes]) screen.Note(note);
+        var target = TargetResolver.Resolve(options.Target, options.Arguments, options.IsProgram, signals.First);
         if (signals.Signal != 0) return 128 + signals.Signal;
 
         var runId = settings.RunId ?? RandomNumberGenerator.GetHexString(8, lowercase: true);
         var logs = settings.Tee.IsAny ? JobLogs.Create(settings.LogFolder, runId, settings.Tee) : null;
-        if (logs is not null) screen.Say($"What the workers print is kept in {logs.Folder}.");
-        if (mpi is not null) return mpi.Run(plan, settings, target, screen, events, logs);
+        if (logs is not null) screen.Note($"What the workers print is kept in {logs.Folder}.");
+        if (mpi is not null) return mpi.Run(plan, target, screen, events, logs);
         var binding = settings.CpuAffinity.Value ? Bind(plan) : null;
-        if (binding is not null) screen.Say(binding.Summary);
+        if (binding is not null) screen.Note(binding.Summary);
         using var formation = Form(options, plan, settings, runId, screen, events, signals);
         var attempts = new Attempts(plan, settings, target, formation, screen, events, logs, binding);
         while (formation.Next() is { } round)
@@ -60,10 +61,9 @@ internal static class Launcher
 
     private static CpuBinding Bind(LaunchPlan plan)
     {
-        var onGpu = plan.Variables[EnvironmentVariables.UseCpu] == "False" && Hardware.GpuCount() > 0;
         var visible = plan.Variables.GetValueOrDefault(EnvironmentVariables.CudaVisibleDevices) ?? Environment.GetEnvironmentVariable(EnvironmentVariables.CudaVisibleDevices);
         return ThreadAffinity.Get() is { } allowed
-            ? CpuBinding.Make(new NumaTopology(), allowed, plan.LocalWorldSize, onGpu, visible)
+            ? CpuBinding.Make(new NumaTopology(), allowed, plan.LocalWorldSize, plan.OnGpu, visible)
             : new CpuBinding(new CpuSet?[plan.LocalWorldSize], "--enable_cpu_affinity has no effect: this system binds no process to CPUs.");
     }
 

@@ -36,7 +36,7 @@ internal sealed class LocalFormation : IFormation
 
     public string? StoreEndpoint { get; }
 
-    public Round? Next() => Round.OnOneMachine(_plan, _runId, _attempt);
+    public Round? Next() => Round.Of(_plan, _runId, _attempt);
 
     public int? ExitCodeAfter(Round round, JobEnd end)
     {

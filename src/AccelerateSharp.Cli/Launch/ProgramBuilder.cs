@@ -6,10 +6,15 @@ namespace AccelerateSharp.Cli.Launch;
 /// <summary>Builds a project or a single-file program once, in the Release configuration, and finds what was built.</summary>
 internal static class ProgramBuilder
 {
-    public static string Build(string dotnet, string project, CancellationToken cancellationToken)
+    /// <param name="dotnet">The .NET SDK's program.</param>
+    /// <param name="project">The project, or the single file.</param>
+    /// <param name="build">False only asks where the program would be.</param>
+    /// <param name="cancellationToken">Gives up.</param>
+    /// <returns>The assembly.</returns>
+    public static string Build(string dotnet, string project, bool build, CancellationToken cancellationToken)
     {
         var start = new ProcessStartInfo(
-            dotnet, ["build", project, "-c", "Release", "-t:Build", "-getProperty:TargetPath", "-getProperty:OutputType", "-getProperty:TargetFrameworks"])
+            dotnet, ["build", project, "-c", "Release", .. (build ? (string[])["-t:Build"] : []), "-getProperty:TargetPath", "-getProperty:OutputType", "-getProperty:TargetFrameworks"])
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
@@ -18,18 +23,18 @@ internal static class ProgramBuilder
         // Build nodes that stay behind would be processes that this launch leaves running.
         start.Environment["MSBUILDDISABLENODEREUSE"] = "1";
         start.Environment["DOTNET_NOLOGO"] = "1";
-        using var build = Process.Start(start)!;
-        build.StandardInput.Close();
-        using var giveUp = cancellationToken.Register(() => build.Kill(entireProcessTree: true));
-        var errors = build.StandardError.ReadToEndAsync(CancellationToken.None);
-        var output = build.StandardOutput.ReadToEnd();
-        build.WaitForExit();
+        using var process = Process.Start(start)!;
+        process.StandardInput.Close();
+        using var giveUp = cancellationToken.Register(() => process.Kill(entireProcessTree: true));
+        var errors = process.StandardError.ReadToEndAsync(CancellationToken.None);
+        var output = process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
         if (cancellationToken.IsCancellationRequested) return project;
-        if (build.ExitCode != 0)
+        if (process.ExitCode != 0)
         {
             Console.Error.Write(output);
             Console.Error.Write(errors.GetAwaiter().GetResult());
-            throw new UserErrorException($"'{project}' does not build (exit code {build.ExitCode}); nothing was started.");
+            throw new UserErrorException($"'{project}' does not build (exit code {process.ExitCode}); nothing was started.");
         }
         using var answer = Parse(output, project);
         var properties = answer.RootElement.GetProperty("Properties");

@@ -32,17 +32,17 @@ internal sealed record Round
     /// <summary>The job's name.</summary>
     public required string RunId { get; init; }
 
-    /// <summary>The attempt of a job on one machine.</summary>
-    public static Round OnOneMachine(LaunchPlan plan, string runId, int attempt) => new()
+    /// <summary>An attempt on as many machines, and with the ranks, as the plan has them.</summary>
+    public static Round Of(LaunchPlan plan, string runId, int attempt) => new()
     {
         Generation = attempt,
         RestartCount = attempt,
         WorldSize = plan.WorldSize,
-        MachineCount = 1,
-        MachineRank = 0,
-        FirstRank = 0,
+        MachineCount = plan.MachineCount,
+        MachineRank = plan.MachineRank,
+        FirstRank = plan.MachineRank * plan.LocalWorldSize,
         LocalWorldSize = plan.LocalWorldSize,
-        RoleFirstRank = 0,
+        RoleFirstRank = plan.MachineRank * plan.LocalWorldSize,
         RoleWorldSize = plan.WorldSize,
         RunId = runId,
     };

@@ -8,7 +8,8 @@ namespace AccelerateSharp.Cli.Launch;
 /// A line that a worker keeps rewriting (a progress bar) is shown in place on a terminal, below what is printed; elsewhere it is
 /// shown as it is when it ends.
 /// </remarks>
-internal sealed class Screen
+/// <param name="isQuiet">Whether the launcher keeps to itself what it decided and how it accounts for a failure.</param>
+internal sealed class Screen(bool isQuiet = false)
 {
     private static readonly byte[] _erase = "\r\e[K"u8.ToArray();
     private static readonly int[] _colours = [36, 33, 32, 35, 34, 96, 93, 92];
@@ -42,6 +43,12 @@ internal sealed class Screen
             _progressOf = worker;
             ShowProgress();
         }
+    }
+
+    /// <summary>Prints what a user may not want to hear of the launcher: a decision, or its account of a failure that the worker told itself.</summary>
+    public void Note(string text)
+    {
+        if (!isQuiet) Say(text);
     }
 
     /// <summary>Prints a line of the launcher itself.</summary>

@@ -1,3 +1,6 @@
+using System.Globalization;
+using AccelerateSharp.Cli.Launch.Decisions;
+
 namespace AccelerateSharp.Cli.Launch;
 
 /// <summary>A value and where it comes from.</summary>
@@ -8,6 +11,8 @@ internal sealed record Setting<T>(T Value, string Source, string Said)
 {
     /// <summary>Whether nobody said anything.</summary>
     public bool IsDefault { get; init; }
+
+    public Decision As(string name) => new(name, Value is bool on ? on ? "true" : "false" : Convert.ToString(Value, CultureInfo.InvariantCulture) ?? "", Source);
 
     public override string ToString() => Said;
 }

@@ -7,10 +7,19 @@ internal static class TargetResolver
 {
     private const UnixFileMode AnyExecute = UnixFileMode.UserExecute | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute;
 
+    private static readonly string[] _built = [".cs", ".csproj", ".fsproj", ".vbproj", ".dll"];
+
     /// <summary>A <c>.cs</c> file, a project or its folder, a <c>.dll</c>, an executable file, or the name of a program on the PATH.</summary>
-    public static Target Resolve(string target, IReadOnlyList<string> arguments, CancellationToken cancellationToken)
+    /// <param name="target">What the user named.</param>
+    /// <param name="arguments">The arguments of the program.</param>
+    /// <param name="isProgram">Whether the target has to be a program as it stands.</param>
+    /// <param name="cancellationToken">Gives up building.</param>
+    /// <param name="build">False only asks where a project's program would be.</param>
+    public static Target Resolve(string target, IReadOnlyList<string> arguments, bool isProgram, CancellationToken cancellationToken, bool build = true)
     {
-        if (Directory.Exists(target)) return Managed(ProgramBuilder.Build(DotnetHost(), ProjectIn(target), cancellationToken), arguments);
+        if (isProgram && (Directory.Exists(target) || _built.Contains(Path.GetExtension(target).ToLowerInvariant())))
+            throw new UserErrorException($"--no_python runs a program as it stands, and '{target}' is none. Leave out --no_python: it is then built, and run by `dotnet`.");
+        if (Directory.Exists(target)) return Built(ProjectIn(target));
         if (!File.Exists(target))
         {
             return !target.Contains(Path.DirectorySeparatorChar, StringComparison.Ordinal) && OnPath(target) is { } program
@@ -20,12 +29,20 @@ internal static class TargetResolver
         var path = Path.GetFullPath(target);
         return Path.GetExtension(path).ToLowerInvariant() switch
         {
-            ".cs" or ".csproj" or ".fsproj" or ".vbproj" => Managed(ProgramBuilder.Build(DotnetHost(), path, cancellationToken), arguments),
+            ".cs" or ".csproj" or ".fsproj" or ".vbproj" => Built(path),
             ".dll" => Managed(path, arguments),
+            ".py" when !IsExecutable(path) => throw new UserErrorException($"'{target}' is a Python program. AccelerateSharp launches .NET programs, and whatever is executable: make it so (chmod +x), or name its interpreter first."),
             _ when IsExecutable(path) => new Target(path, arguments),
             _ => throw new UserErrorException(
                 $"'{target}' is neither a .cs file, a project, a .dll nor an executable. If it is a script, make it executable (chmod +x), or launch its interpreter with it as argument."),
         };
+
+        Target Built(string project)
+        {
+            var dotnet = DotnetHost();
+            var assembly = ProgramBuilder.Build(dotnet, project, build, cancellationToken);
+            return build ? Managed(assembly, arguments) : new Target(dotnet, [assembly, .. arguments]);
+        }
     }
 
     private static Target Managed(string assembly, IReadOnlyList<string> arguments)

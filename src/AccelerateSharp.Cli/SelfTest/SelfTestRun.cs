@@ -1,4 +1,5 @@
 using AccelerateSharp.Cli.Launch;
+using AccelerateSharp.Configuration;
 using AccelerateSharp.Diagnostics;
 
 namespace AccelerateSharp.Cli.SelfTest;
@@ -12,15 +13,18 @@ internal static class SelfTestRun
 {
     public static string Program => Path.Combine(AppContext.BaseDirectory, "selftest", "AccelerateSharp.SelfTest.dll");
 
+    /// <param name="config">The configuration that is tested; null for none.</param>
+    /// <param name="processes">The number of processes; null for what the configuration says, or one for each GPU.</param>
+    /// <param name="cpu">Whether the CPU is tested.</param>
     /// <returns>The exit code: 0 when every part succeeded on every rank.</returns>
-    public static int Run(int? processes, bool cpu)
+    public static int Run(ConfigFile? config, int? processes, bool cpu)
     {
         if (!File.Exists(Program))
             throw new UserErrorException($"The self-test program '{Program}' is missing: this installation of `accelerate` is incomplete. Install the tool again.");
         var folder = Directory.CreateTempSubdirectory("accelerate-test-").FullName;
         try
         {
-            var exitCode = Launcher.Run(new LaunchOptions { ProcessCount = processes, Cpu = cpu, Target = Program, Arguments = [folder] });
+            var exitCode = Launcher.Run(new LaunchOptions { Config = config, ProcessCount = processes, Cpu = cpu, Target = Program, Arguments = [folder] });
             // Ctrl-C: the table would call unfinished what nobody wanted finished.
             if (exitCode is 128 + Posix.SigInt or 128 + Posix.SigTerm or 128 + Posix.SigHup) return exitCode;
             var written = Directory.GetFiles(folder).ToHashSet();

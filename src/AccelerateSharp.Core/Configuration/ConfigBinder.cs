@@ -91,6 +91,9 @@ internal sealed class ConfigBinder(ConfigFile file)
 
     private ConfigSection? Section(ConfigNode node, ConfigKey key) => node is MapNode map ? Bind(map, key.Schema!, key.Name) : null;
 
+    /// <summary>The value that a text stands for, for instance one of the command line; null where the key cannot have it.</summary>
+    public static ConfigValue? FromText(string text, ConfigKey key) => Typed(new ScalarNode(1, text, IsPlain: true), key);
+
     private static ConfigValue? Typed(ConfigNode node, ConfigKey key) => (key.Kind, node) switch
     {
         (ConfigKind.Any, _) => Untyped(node),

@@ -29,6 +29,11 @@ internal static class EnvironmentVariables
     public const string UseCpu = "ACCELERATE_USE_CPU";
     public const string MixedPrecision = "ACCELERATE_MIXED_PRECISION";
     public const string UseFsdp = "ACCELERATE_USE_FSDP";
+    public const string UseDeepSpeed = "ACCELERATE_USE_DEEPSPEED";
+    public const string UseParallelismConfig = "ACCELERATE_USE_PARALLELISM_CONFIG";
+
+    /// <summary>The fields that `accelerate config`'s file gave, which DeepSpeed's own file may then not give as well.</summary>
+    public const string DeepSpeedFields = "ACCELERATE_CONFIG_DS_FIELDS";
 
     public const string DebugMode = "ACCELERATE_DEBUG_MODE";
     public const string OmpThreads = "OMP_NUM_THREADS";

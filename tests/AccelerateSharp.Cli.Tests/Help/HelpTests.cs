@@ -19,6 +19,25 @@ public sealed class HelpTests
     }
 
     [Fact]
+    public async Task Groups_of_other_paradigms_are_left_out_where_one_was_chosen()
+    {
+        var (_, all, _) = await Tool.RunAsync("launch", "--help");
+        var (code, fsdp, _) = await Tool.RunAsync("launch", "--use_fsdp", "-h");
+        Assert.Equal(0, code);
+        foreach (var heading in (string[])["FSDP:", "DeepSpeed:", "FP8 (--mixed_precision fp8):", "Parallelism configuration:", "torch.compile (accepted, without effect):"])
+        {
+            Assert.Contains(heading, all);
+            Assert.Equal(heading == "FSDP:", fsdp.Contains(heading));
+        }
+        Assert.Contains("Processes and devices:", fsdp);
+        Assert.Contains(fsdp, line => line.StartsWith("  --use_fsdp ", StringComparison.Ordinal) && line.EndsWith("(currently selected)", StringComparison.Ordinal));
+        Assert.DoesNotContain(all, line => line.Contains("currently selected", StringComparison.Ordinal));
+        var (_, fp8, _) = await Tool.RunAsync("launch", "--fp8-backend", "te", "--help");
+        Assert.Contains("FP8 (--mixed_precision fp8):", fp8);
+        Assert.DoesNotContain("FSDP:", fp8);
+    }
+
+    [Fact]
     public async Task Options_are_in_groups()
     {
         var (_, output, _) = await Tool.RunAsync("launch", "--help");

@@ -39,8 +39,7 @@ public sealed class LaunchPlanTests
         var plan = LaunchPlan.Make(
             _plain with { ProcessCount = 6, MachineCount = 3, MachineRank = 2, MainProcessAddress = "n0", MainProcessPort = 1234 },
             new EnvironmentReader(name => name == EnvironmentVariables.RendezvousToken ? "0123456789abcdef" : null), gpuCount: 2, physicalCores: 2);
-        Assert.False(plan.HostsStore);
-        var worker = plan.WorkerAt(1, "n0:1234");
+        var worker = Round.Of(plan, "job", attempt: 0).WorkerAt(1, plan, "n0:1234");
         Assert.Equal(
             new WorkerEnvironment
             {
@@ -67,6 +66,14 @@ public sealed class LaunchPlanTests
         AssertRefused("--main_process_ip", _plain with { MachineCount = 2 });
         AssertRefused("--main_process_port 0", _plain with { MachineCount = 2, MainProcessAddress = "n0" });
         AssertRefused("--main_process_port 70000", _plain with { MainProcessPort = 70000 });
+        AssertRefused("--gpu_ids 0,0 names a GPU twice", _plain with { GpuIds = "0,0" }, gpus: 2);
+        AssertRefused("--gpu_ids 0,7: there is no GPU 7; this machine has 2", _plain with { GpuIds = "0,7" }, gpus: 2);
+        AssertRefused("--gpu_ids one two", _plain with { GpuIds = "one two" }, gpus: 2);
+        var multi = _plain with { Paradigm = new() { MultiGpu = true } };
+        AssertRefused("--multi_gpu: no GPU was found", multi);
+        AssertRefused("--multi_gpu and --cpu exclude each other", multi with { Cpu = true });
+        AssertRefused("--multi_gpu is for two processes and more", multi with { ProcessCount = 1 }, gpus: 2);
+        AssertRefused("--multi_gpu on one machine needs two GPUs", multi with { GpuIds = "1", ProcessCount = 1 }, gpus: 2);
         AssertRefused(EnvironmentVariables.RendezvousToken, _plain with { MachineCount = 2, MainProcessAddress = "n0", MainProcessPort = 1234 });
     }
 

@@ -74,7 +74,8 @@ public sealed class LaunchSettingsTests
     {
         var settings = LaunchSettings.Resolve(new LaunchOptions { Target = "a" }, new EnvironmentReader(_ => null));
         Assert.Equal((1, 0, 29500, "no", false), (settings.MachineCount.Value, settings.MachineRank.Value, settings.MainProcessPort.Value, settings.MixedPrecision.Value, settings.Cpu.Value));
-        Assert.Equal((null, null, null, null), (settings.ProcessCount, settings.MainProcessAddress, settings.Debug, settings.Unused));
+        Assert.Equal((null, null, null), (settings.ProcessCount, settings.MainProcessAddress, settings.Debug));
+        Assert.Empty(settings.Notes);
         Assert.True(settings.MainProcessPort.IsDefault);
     }
 
@@ -114,13 +115,36 @@ public sealed class LaunchSettingsTests
     }
 
     [Fact]
-    public void What_is_not_used_is_said()
+    public void The_typed_GPUs_come_before_those_of_the_file_also_where_they_are_all()
     {
-        var file = ConfigFile.Parse("job.yaml", "distributed_type: FSDP\nfsdp_config:\n  fsdp_version: 1\n");
-        Assert.Equal(
-            "Not used by this version, from job.yaml: distributed_type (line 1) FSDP (every process holds the whole model, as with MULTI_GPU), fsdp_config (line 2).",
-            Resolve(new LaunchOptions { Target = "a", Config = file }).Unused);
-        Assert.Null(Resolve(new LaunchOptions { Target = "a", Config = _file }).Unused);
+        var options = new LaunchOptions { Target = "a", Config = ConfigFile.Parse("job.yaml", "distributed_type: MULTI_GPU\ngpu_ids: 2,3\n"), MainProcessPort = 0 };
+        var environment = new EnvironmentReader(_ => null);
+        Assert.Equal("0,1,3", LaunchPlan.Make(options with { GpuIds = "0, 1,3" }, environment, gpuCount: 4, physicalCores: 4).Variables[EnvironmentVariables.CudaVisibleDevices]);
+        Assert.DoesNotContain(EnvironmentVariables.CudaVisibleDevices, LaunchPlan.Make(options with { GpuIds = "all" }, environment, gpuCount: 4, physicalCores: 4).Variables);
+    }
+
+    /// <summary>Values of a file that the reference's launcher ignores, because its options have defaults.</summary>
+    [Fact]
+    public void Everything_in_a_file_counts()
+    {
+        var file = ConfigFile.Parse("job.yaml", """
+            distributed_type: MULTI_GPU
+            num_processes: 4
+            num_machines: 2
+            rdzv_backend: c10d
+            same_network: true
+            enable_cpu_affinity: true
+            mixed_precision: bf16
+            debug: true
+            gpu_ids: 0,1
+            main_process_ip: n0
+            """);
+        var options = new LaunchOptions { Target = "a", Config = file };
+        var settings = Resolve(options);
+        Assert.Equal((4, 2, "bf16", true, "0,1"), (settings.ProcessCount?.Value, settings.MachineCount.Value, settings.MixedPrecision.Value, settings.Debug?.Value, settings.GpuIds?.Value));
+        var execution = ExecutionSettings.Resolve(options, new EnvironmentReader(_environment.GetValueOrDefault));
+        Assert.Equal(("c10d", true, true), (execution.Backend.Value, execution.SameNetwork.Value, execution.CpuAffinity.Value));
+        Assert.Equal(("from job.yaml:4", "from job.yaml:5", "from job.yaml:6"), (execution.Backend.Source, execution.SameNetwork.Source, execution.CpuAffinity.Source));
     }
 
     private static LaunchSettings Resolve(LaunchOptions options) => LaunchSettings.Resolve(options, new EnvironmentReader(_environment.GetValueOrDefault));

@@ -208,7 +208,7 @@ internal sealed class MachineFormation(
             RoleWorldSize = place.RoleWorldSize,
             RunId = order.RunId,
         };
-        screen.Say(string.Create(CultureInfo.InvariantCulture,
+        screen.Note(string.Create(CultureInfo.InvariantCulture,
             $"accelerate: attempt {round.Generation} with {round.WorldSize} process(es) on {string.Join(", ", order.Places.Select(machine => machine.Host))}; "
             + $"this is machine {rank}, rank(s) {round.FirstRank} to {round.FirstRank + round.LocalWorldSize - 1}."));
         return round;

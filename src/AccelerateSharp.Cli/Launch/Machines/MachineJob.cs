@@ -41,14 +41,14 @@ internal static class MachineJob
     private static CoordinatorService Serve(LaunchPlan plan, ExecutionSettings settings, string runId, IPAddress? own, Screen screen)
     {
         var everywhere = Socket.OSSupportsIPv6 ? IPAddress.IPv6Any : IPAddress.Any;
-        if (settings.SameNetwork && own is null)
-            screen.Say($"accelerate: {plan.MasterAddress} (--main_process_ip) is no address of this machine, so the rendezvous listens at every address in spite of --same_network.");
+        if (settings.SameNetwork.Value && own is null)
+            screen.Say($"accelerate: {plan.MasterAddress} (--main_process_ip) is no address of this machine, so the rendezvous listens at every address in spite of {settings.SameNetwork}.");
         return new CoordinatorService(
             new RendezvousServerOptions
             {
                 Token = plan.Token,
                 WorldSize = plan.WorldSize,
-                Address = settings.SameNetwork ? own ?? everywhere : everywhere,
+                Address = settings.SameNetwork.Value ? own ?? everywhere : everywhere,
                 Port = plan.MasterPort,
                 Log = line => screen.Say("accelerate: " + line),
             },

@@ -45,8 +45,8 @@ internal sealed class MpiJob
         return new EnvironmentReader(name => Environment.GetEnvironmentVariable(name) is { Length: > 0 } value ? value : name == Names.RendezvousToken ? fresh : null);
     }
 
-    /// <returns>The exit code of mpirun.</returns>
-    public int Run(LaunchPlan plan, ExecutionSettings settings, Target target, Screen screen, BlockingCollection<LaunchEvent> events, JobLogs? logs)
+    /// <summary>What the workers get beside their places, by name.</summary>
+    public SortedDictionary<string, string> VariablesOf(LaunchPlan plan)
     {
         var passed = new SortedDictionary<string, string>(StringComparer.Ordinal);
         foreach (var (name, value) in plan.Variables) passed[name] = value;
@@ -54,13 +54,20 @@ internal sealed class MpiJob
         passed[Names.MasterPort] = plan.MasterPort.ToString(CultureInfo.InvariantCulture);
         passed[Names.RendezvousToken] = plan.Token;
         if (_ccl is { } threads) passed["CCL_WORKER_COUNT"] = threads.ToString(CultureInfo.InvariantCulture);
+        return passed;
+    }
 
-        var command = MpiCommand.Find().Starting(_hosts, plan.LocalWorldSize, plan.WorldSize, passed.Keys, target);
-        screen.Say($"Starting {string.Join(' ', [command.Program, .. command.Arguments])}");
+    public Target CommandOf(LaunchPlan plan, Target target) => MpiCommand.Find().Starting(_hosts, plan.LocalWorldSize, plan.WorldSize, VariablesOf(plan).Keys, target);
+
+    /// <returns>The exit code of mpirun.</returns>
+    public int Run(LaunchPlan plan, Target target, Screen screen, BlockingCollection<LaunchEvent> events, JobLogs? logs)
+    {
+        var command = CommandOf(plan, target);
+        screen.Note($"Starting {string.Join(' ', [command.Program, .. command.Arguments])}");
         var variables = new Dictionary<string, string>();
         foreach (DictionaryEntry variable in Environment.GetEnvironmentVariables()) variables[(string)variable.Key] = (string?)variable.Value ?? "";
         foreach (var name in _placeNames) variables.Remove(name);
-        foreach (var (name, value) in passed) variables[name] = value;
+        foreach (var (name, value) in VariablesOf(plan)) variables[name] = value;
 
         using var group = new JobGroup();
         var process = ChildProcess.Start(command.Program, command.Arguments, variables, group.Id, inheritsInput: true, capture: logs is not null);
