@@ -30,6 +30,9 @@ public sealed record ModelInputs
     /// <summary>Keys and values of the tokens before; for generation.</summary>
     public KeyValueCache? Cache { get; init; }
 
+    /// <summary>Of how many last tokens a language model computes logits; 0, the default, stands for all.</summary>
+    public int LogitsToKeep { get; init; }
+
     /// <summary>Only these tokens.</summary>
     public static implicit operator ModelInputs(Tensor inputIds) => new() { InputIds = inputIds };
 

@@ -10,5 +10,6 @@ namespace AccelerateSharp.Models.Configuration;
     ReadCommentHandling = JsonCommentHandling.Skip,
     AllowTrailingCommas = true,
     WriteIndented = true)]
+[JsonSerializable(typeof(Gpt2Config))]
 [JsonSerializable(typeof(LlamaConfig))]
 internal sealed partial class ConfigJson : JsonSerializerContext;

@@ -12,7 +12,7 @@ namespace AccelerateSharp.Models.Configuration;
 internal sealed record ModelFamily(
     IReadOnlyList<string> Types, JsonTypeInfo Json, Func<PretrainedConfig, string, ScalarType, Device?, PretrainedModel> Create)
 {
-    private static readonly ModelFamily[] _all = [DecoderFamilies.Llama];
+    private static readonly ModelFamily[] _all = [DecoderFamilies.Llama, DecoderFamilies.Gpt2];
 
     /// <exception cref="NotSupportedException">No model of ours is of this type.</exception>
     public static ModelFamily Of(string modelType, string where) =>

@@ -39,18 +39,18 @@ internal sealed class DecoderAttention : Module<Tensor, Tensor, Tensor, Tensor?,
     public override Tensor forward(Tensor input, Tensor cos, Tensor sin, Tensor? mask, KeyValueCache? cache)
     {
         var (batch, length) = (input.shape[0], input.shape[1]);
-        var queries = Rotary.Apply(Heads(_queries.call(input), _queryNorm), cos, sin);
-        var keys = Rotary.Apply(Heads(_keys.call(input), _keyNorm), cos, sin);
-        var values = Heads(_values.call(input), norm: null);
+        var queries = Rotary.Apply(Heads(_queries.call(input), _queryNorm), cos, sin).transpose(1, 2);
+        var keys = Rotary.Apply(Heads(_keys.call(input), _keyNorm), cos, sin).transpose(1, 2);
+        var values = Heads(_values.call(input), norm: null).transpose(1, 2);
         if (cache is not null) (keys, values) = cache.Append(_layer, keys, values, length == 1 ? _window : null);
         var mixed = Attention.Mix(queries, keys, values, mask, isCausal: mask is null && length > 1, training ? _dropout : 0);
         return _output.call(mixed.transpose(1, 2).reshape(batch, length, -1));
     }
 
-    /// <summary>[batch, time, heads * width] as [batch, heads, time, width].</summary>
+    /// <summary>[batch, time, heads * width] as [batch, time, heads, width].</summary>
     private Tensor Heads(Tensor projected, RmsNorm? norm)
     {
         var heads = projected.view(projected.shape[0], projected.shape[1], -1, _headWidth);
-        return (norm?.call(heads) ?? heads).transpose(1, 2);
+        return norm?.call(heads) ?? heads;
     }
 }

@@ -3,11 +3,14 @@ using static TorchSharp.torch;
 
 namespace AccelerateSharp.Models.Decoders;
 
-/// <summary>Llama and those built like it.</summary>
+/// <summary>The models that predict the next token.</summary>
 internal static class DecoderFamilies
 {
     public static ModelFamily Llama { get; } = new(
         ["llama", "mistral", "qwen2", "qwen3"], ConfigJson.Default.LlamaConfig, static (config, _, dtype, device) => Build((LlamaConfig)config, dtype, device));
+
+    public static ModelFamily Gpt2 { get; } = new(
+        ["gpt2"], ConfigJson.Default.Gpt2Config, static (config, _, dtype, device) => new GPT2LMHeadModel((Gpt2Config)config, dtype, device));
 
     public static DecoderLayer Layer(LlamaConfig config, int layer, ScalarType dtype, Device? device) => config.ModelType switch
     {

@@ -5,7 +5,7 @@ namespace AccelerateSharp.Models.Decoders;
 /// <summary>Rotates queries and keys by their positions.</summary>
 internal static class Rotary
 {
-    /// <param name="heads">[batch, heads, time, width].</param>
+    /// <param name="heads">[batch, time, heads, width].</param>
     /// <param name="cos">Rows of <see cref="RotaryTables"/>.</param>
     /// <param name="sin">Rows of <see cref="RotaryTables"/>.</param>
     /// <returns>The same shape and dtype; computed in the dtype of the rows.</returns>

@@ -13,7 +13,7 @@ internal sealed class RotaryTables(LlamaConfig config)
     private readonly Dictionary<(string Device, ScalarType Dtype), Tables> _tables = [];
     private readonly Lock _gate = new();
 
-    /// <summary>The rows of consecutive positions, [length, width], or of given ones, [batch, 1, time, width].</summary>
+    /// <summary>The rows of consecutive positions, [length, 1, width], or of given ones, [batch, time, 1, width].</summary>
     /// <param name="start">The first position.</param>
     /// <param name="length">Their number.</param>
     /// <param name="positions">int64 [batch, time], each below <paramref name="start"/> + <paramref name="length"/>; null for the consecutive ones.</param>
@@ -22,8 +22,8 @@ internal sealed class RotaryTables(LlamaConfig config)
     public (Tensor Cos, Tensor Sin) Rows(long start, long length, Tensor? positions, Device device, ScalarType dtype)
     {
         var tables = Get(start + length, device, dtype);
-        if (positions is null) return (tables.Cos.narrow(0, start, length), tables.Sin.narrow(0, start, length));
-        long[] shape = [positions.shape[0], 1, positions.shape[1], config.HeadWidth];
+        if (positions is null) return (tables.Cos.narrow(0, start, length).unsqueeze(1), tables.Sin.narrow(0, start, length).unsqueeze(1));
+        long[] shape = [positions.shape[0], positions.shape[1], 1, config.HeadWidth];
         using var flat = positions.flatten();
         return (tables.Cos.index_select(0, flat).view(shape), tables.Sin.index_select(0, flat).view(shape));
     }

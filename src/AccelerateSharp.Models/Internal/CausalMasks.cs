@@ -29,8 +29,8 @@ internal sealed class CausalMasks
                 $"AttentionMask is [{string.Join(", ", padding.shape)}]; it must be [batch, {past + length}]: one entry for each of the {past} tokens in the cache and the {length} given now.");
         }
         var tokens = padding.@bool();
-        // Worth the wait: a mask that hides nothing keeps the fast kernels away.
-        if (!tokens.all().item<bool>()) _padding = tokens;
+        // Worth the wait for the answer: a mask that hides nothing keeps the fast kernels away. Not for every single token of a generation.
+        if (length == 1 || !tokens.all().item<bool>()) _padding = tokens;
     }
 
     /// <summary>The mask for layers with this window, or without one; bool [batch or 1, 1, length, keys].</summary>

@@ -44,4 +44,8 @@ internal static unsafe partial class AutogradNative
     /// <summary><c>at::sequence_number::peek()</c>: the number that the next autograd node made on this thread will take.</summary>
     [LibraryImport(NativeLibraries.TorchCpu, EntryPoint = "_ZN2at15sequence_number4peekEv")]
     internal static partial ulong PeekSequenceNumber();
+
+    /// <summary><c>torch::autograd::get_current_graph_task_keep_graph()</c>, of the backward that runs on this thread.</summary>
+    [LibraryImport(NativeLibraries.TorchCpu, EntryPoint = "_ZN5torch8autograd33get_current_graph_task_keep_graphEv")]
+    internal static partial byte GetKeepsGraph();
 }

@@ -16,6 +16,9 @@ internal static unsafe class AutogradNode
     /// <summary>The number of native nodes that exist now, for leak checks.</summary>
     internal static int Live => NodeCallbacks.Live;
 
+    /// <summary>Inside of a callback: whether this backward leaves the graph in place for another one (<c>retain_graph</c>).</summary>
+    internal static bool KeepsGraph => GetKeepsGraph() != 0;
+
     /// <summary>Makes <paramref name="outputs"/> the results of a new node over <paramref name="inputs"/>.</summary>
     /// <param name="inputs">The leaf parameters; those that need no gradient get no edge.</param>
     /// <param name="outputs">
