@@ -40,8 +40,32 @@ public sealed partial class Accelerator
     public void LoadStateDict(Module model, IReadOnlyDictionary<string, Tensor>? stateDict, bool strict = true)
     {
         ArgumentNullException.ThrowIfNull(model);
-        if (EngineOf(model) is { } engine) new ModelState(engine).Scatter(stateDict ?? new Dictionary<string, Tensor>(), strict);
+        if (EngineOf(model) is { } engine) new ModelState(engine).Scatter(new WeightsInMemory(stateDict ?? new Dictionary<string, Tensor>()), strict);
         else model.load_state_dict(new Dictionary<string, Tensor>(stateDict ?? throw new ArgumentNullException(nameof(stateDict))), strict);
+    }
+
+    /// <summary>Loads weights and buffers from safetensors files. A collective where the model is sharded: rank 0 alone reads, one tensor at a time, and sends them unit by unit.</summary>
+    /// <remarks>So a model that was built by <see cref="BigModeling.InitEmptyWeights"/> on every rank never exists as a whole anywhere.</remarks>
+    /// <param name="model">A prepared model.</param>
+    /// <param name="path">A <c>.safetensors</c> file, an index, or a folder that holds them; rank 0 alone has to have it where the model is sharded.</param>
+    /// <param name="strict">Whether every parameter must be there, and nothing else; true by default.</param>
+    /// <exception cref="IOException">There are no such weights, or they are damaged; every rank throws.</exception>
+    /// <exception cref="ArgumentException">A name is missing or unknown, or a shape differs; every rank throws.</exception>
+    public void LoadCheckpoint(Module model, string path, bool strict = true)
+    {
+        ArgumentNullException.ThrowIfNull(model);
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        if (EngineOf(model) is { } engine)
+        {
+            var state = new ModelState(engine);
+            using var files = state.Open(path);
+            state.Scatter(new WeightsInFiles(files), strict);
+            return;
+        }
+
+        var weights = SafetensorsCheckpoint.Load(path);
+        model.load_state_dict(weights, strict);
+        foreach (var tensor in weights.Values) tensor.Dispose();
     }
 
     /// <summary>Loads the parts that all ranks of a job took, perhaps of another number of ranks than this one. No communication.</summary>

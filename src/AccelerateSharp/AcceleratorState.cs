@@ -16,6 +16,8 @@ public sealed class AcceleratorState
         var environment = new EnvironmentReader();
         if (fsdp is null && environment.Flag(EnvironmentVariables.UseFsdp)) fsdp = new();
         FsdpPlugin = fsdp?.Resolve(environment);
+        if (!PartialState.IsMainProcess) return;
+        foreach (var notice in FsdpPlugin?.WithoutEffect() ?? []) Console.Error.WriteLine(notice);
     }
 
     /// <summary>The topology alone.</summary>

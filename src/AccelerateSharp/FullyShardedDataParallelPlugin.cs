@@ -41,12 +41,15 @@ public sealed record FullyShardedDataParallelPlugin
     public BackwardPrefetch? BackwardPrefetch { get; init; }
 
     /// <summary>
-    /// Whether the next unit is gathered while this one computes in forward (<c>FSDP_FORWARD_PREFETCH</c>). The gather is under way in either
-    /// case; unlike in PyTorch the setting changes nothing.
+    /// Accepted for the sake of existing programs (<c>FSDP_FORWARD_PREFETCH</c>): from the second forward on the next unit is on its way while this
+    /// one computes, whatever is set. True is answered with a notice.
     /// </summary>
     public bool? ForwardPrefetch { get; init; }
 
-    /// <summary>Accepted for the sake of existing programs: never more than two units besides the model's own are whole at once.</summary>
+    /// <summary>
+    /// Accepted for the sake of existing programs: never more than two units besides the model's own are whole at once. False is answered
+    /// with a notice.
+    /// </summary>
     public bool LimitAllGathers { get; init; } = true;
 
     /// <summary>The dtypes to compute and reduce in; by default those of the accelerator's mixed precision.</summary>
@@ -88,8 +91,17 @@ public sealed record FullyShardedDataParallelPlugin
     /// <summary>Whether all ranks start from rank 0's weights (<c>FSDP_SYNC_MODULE_STATES</c>; true). False: each rank's own, which must be equal.</summary>
     public bool? SyncModuleStates { get; init; }
 
-    /// <summary>Whether rank 0 alone reads the weights (<c>FSDP_CPU_RAM_EFFICIENT_LOADING</c>; false). The other ranks' models may be on the meta device.</summary>
+    /// <summary>
+    /// Whether rank 0 alone has the weights (<c>FSDP_CPU_RAM_EFFICIENT_LOADING</c>; false), which needs <see cref="SyncModuleStates"/>. Build the
+    /// model there, and with <see cref="BigModeling.InitEmptyWeights"/> on the other ranks; <c>Prepare</c> sends it unit by unit.
+    /// </summary>
     public bool? CpuRamEfficientLoading { get; init; }
+
+    /// <summary>
+    /// Makes the values of parameters that are on the meta device on every rank: called with the dotted name and this rank's part of the
+    /// parameter, in one dimension, on the device. Ranks should draw different random numbers.
+    /// </summary>
+    public Action<string, Tensor>? ParamInitFn { get; init; }
 
     /// <summary>
     /// Whether activations inside of units are computed again in backward (<c>FSDP_ACTIVATION_CHECKPOINTING</c>; false). Without units it is the
@@ -129,6 +141,13 @@ public sealed record FullyShardedDataParallelPlugin
         return resolved;
     }
 
+    /// <summary>Settings of a resolved plugin that change nothing, each with the reason.</summary>
+    internal IEnumerable<string> WithoutEffect()
+    {
+        if (!LimitAllGathers) yield return "FSDP: LimitAllGathers = false has no effect: never more than two units are whole at once, which is enough to gather while computing.";
+        if (ForwardPrefetch == true) yield return "FSDP: forward_prefetch has no effect: the next unit is always gathered while this one computes.";
+    }
+
     /// <summary>The engine's options for a resolved plugin.</summary>
     internal ShardingOptions ToOptions(ScalarType? precision, int localWorldSize)
     {
@@ -157,6 +176,7 @@ public sealed record FullyShardedDataParallelPlugin
                 _ => BackwardPrefetchMoment.None,
             },
             SyncModuleStates = SyncModuleStates == true,
+            Initialize = ParamInitFn,
             CheckpointActivations = ActivationCheckpointing == true,
         };
     }
@@ -189,7 +209,6 @@ public sealed record FullyShardedDataParallelPlugin
         if (ShardGroupSize < 1) throw new ArgumentException($"FSDP: ShardGroupSize is {ShardGroupSize}; it counts ranks, from 1 on.", nameof(ShardGroupSize));
         if (CpuRamEfficientLoading == true && SyncModuleStates == false)
             throw new ArgumentException("FSDP: cpu_ram_efficient_loading has weights on rank 0 alone, so it needs sync_module_states: true.", nameof(SyncModuleStates));
-        if (CpuRamEfficientLoading == true) throw new NotSupportedException("FSDP: this version does not have cpu_ram_efficient_loading; leave it out.");
         Check(ShardingStrategy);
         Check(BackwardPrefetch);
         Check(AutoWrapPolicy);

@@ -25,6 +25,14 @@ public class ShardingTests
     [InlineData(2, "NoShard")]
     public void Each_rank_holds_its_part_and_two_units_at_most(int size, string strategy) => WorkerGroup.Run("ShardingBytes", size, strategy);
 
+    [Fact]
+    public void Four_ranks_load_a_model_of_one_gigabyte_in_less_than_two() => WorkerGroup.Run("ShardingRamEfficient", 4, "4096");
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(4)]
+    public void A_model_without_values_is_filled_from_a_file_or_in_place(int size) => WorkerGroup.Run("ShardingFromFile", size);
+
     [Theory]
     [InlineData(2)]
     [InlineData(4)]

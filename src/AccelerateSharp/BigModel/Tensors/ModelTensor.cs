@@ -84,13 +84,8 @@ internal sealed class ModelTensor(string name, bool isParameter, bool isPersiste
 
     private void PutHandle(nint handle)
     {
-        foreach (var holder in _holders)
-        {
-            ref var field = ref TensorHandles.Field(holder);
-            var former = field;
-            field = TensorHandles.Duplicate(handle);
-            TensorHandles.Release(former);
-        }
+        // The handle itself stays: an optimizer that was made before knows its parameters by it.
+        foreach (var holder in _holders) TensorHandles.Redirect(TensorHandles.Field(holder), handle);
         foreach (var embedding in _embeddings) new EmbeddingWeight(embedding).Set(handle);
     }
 

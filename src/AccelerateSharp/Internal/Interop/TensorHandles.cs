@@ -35,6 +35,14 @@ internal static unsafe partial class TensorHandles
         if (handle != 0) THSTensor_dispose(handle);
     }
 
+    /// <summary>Makes a handle name another tensor, in place: whoever keyed something by the handle finds it again.</summary>
+    internal static void Redirect(nint handle, nint other)
+    {
+        var duplicate = Duplicate(other);
+        (*(nint*)handle, *(nint*)duplicate) = (*(nint*)duplicate, *(nint*)handle);
+        Release(duplicate);
+    }
+
     [LibraryImport(NativeLibraries.TorchCpu)]
     private static partial int aoti_torch_new_tensor_handle(nint handle, out nint duplicate);
 

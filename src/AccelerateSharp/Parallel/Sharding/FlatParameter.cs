@@ -104,26 +104,42 @@ internal sealed class FlatParameter : IDisposable
     /// <summary>A parameter's place in a tensor that is laid out like the shard.</summary>
     public Tensor PieceOf(ShardedParameter parameter, Tensor shard) => parameter.Piece(shard, ShardStart);
 
-    /// <summary>Takes the parameters' values, rank 0's where asked for, and makes the parameters this rank's parts.</summary>
-    public void TakeValues(bool fromRank0)
+    /// <summary>Takes the parameters' values and makes the parameters this rank's parts, which lets go of the whole ones.</summary>
+    /// <param name="sync">The ranks that take rank 0's values; null: each its own.</param>
+    /// <param name="lacking">Which parameters have none, on rank 0 where that counts.</param>
+    /// <param name="initialize">Makes values for those.</param>
+    public void TakeValues(ProcessGroup? sync, IReadOnlyList<bool> lacking, Action<string, Tensor>? initialize)
     {
         using var noGrad = no_grad();
         using var scope = NewDisposeScope();
         Shard = EmptyShard(Dtype);
-        if (fromRank0 && _mesh.World is { } world)
+        Shard.zero_();
+        if (sync is not null && lacking.Contains(false))
         {
-            var whole = zeros(Count, Dtype, _device);
-            if (world.Rank == 0) Fill(whole, 0);
-            world.Broadcast(whole, root: 0);
-            Shard.copy_(whole.narrow(0, ShardStart, ShardSize));
+            var whole = sync.Rank == 0 ? zeros(Count, Dtype, _device) : null;
+            if (whole is not null) Fill(whole, 0);
+            var part = ShardColumn.PartOf(whole, this, _mesh, Dtype, _isOffloaded ? null : Shard);
+            if (!ReferenceEquals(part, Shard)) Shard.copy_(part);
         }
         else
         {
-            Shard.zero_();
             Fill(Shard, ShardStart);
         }
 
-        foreach (var parameter in Parameters) parameter.PointAt(Shard, ShardStart);
+        for (var i = 0; i < Parameters.Count; i++)
+        {
+            var parameter = Parameters[i];
+            parameter.PointAt(Shard, ShardStart);
+            if (!lacking[i]) continue;
+            parameter.LacksValues = initialize is null;
+            if (parameter.LocalCount > 0) initialize?.Invoke(parameter.Name, parameter.Local);
+        }
+
+        // Ranks that hold the same part must not draw different numbers.
+        if (initialize is null || !lacking.Contains(true) || _mesh.Replicas is not { } replicas) return;
+        var agreed = Shard.to(_device);
+        replicas.Broadcast(agreed, root: 0);
+        Shard.copy_(agreed);
     }
 
     /// <summary>Starts bringing the whole buffer together, over whatever it held.</summary>
@@ -325,6 +341,7 @@ internal sealed class FlatParameter : IDisposable
     {
         foreach (var parameter in Parameters)
         {
+            if (parameter.IsEmpty) continue;
             var from = Math.Max(parameter.Offset, start);
             var to = Math.Min(parameter.Offset + parameter.Count, start + target.numel());
             if (to <= from) continue;

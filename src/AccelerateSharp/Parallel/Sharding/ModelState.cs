@@ -1,3 +1,4 @@
+using System.Runtime.ExceptionServices;
 using static TorchSharp.torch;
 
 namespace AccelerateSharp.Parallel.Sharding;
@@ -46,7 +47,28 @@ internal sealed class ModelState(ShardingEngine engine)
         return new ShardedStateDict(StateDictType.LocalStateDict, engine.Mesh.Rank, WorldSize, entries);
     }
 
-    public void Scatter(IReadOnlyDictionary<string, Tensor> state, bool strict)
+    /// <summary>Opens safetensors files on rank 0; where that fails, every rank throws.</summary>
+    /// <returns>Null on the other ranks.</returns>
+    public SafetensorsCheckpoint? Open(string path)
+    {
+        SafetensorsCheckpoint? files = null;
+        ExceptionDispatchInfo? problem = null;
+        try
+        {
+            if (engine.Mesh.Rank == 0) files = SafetensorsCheckpoint.Open(path);
+        }
+        catch (IOException exception)
+        {
+            problem = ExceptionDispatchInfo.Capture(exception);
+        }
+
+        var message = problem?.SourceException.Message;
+        message = engine.Mesh.World?.BroadcastObject(message, 0) ?? message;
+        problem?.Throw();
+        return message is null ? files : throw new IOException($"Rank {engine.Mesh.Rank}: rank 0 cannot read the weights: {message}");
+    }
+
+    public void Scatter(IWeightSource state, bool strict)
     {
         // Rank 0 alone can see what is wrong, and all have to throw.
         var problem = engine.Mesh.Rank == 0 ? ProblemOf(state, strict) : null;
@@ -55,20 +77,22 @@ internal sealed class ModelState(ShardingEngine engine)
         foreach (var flat in Flats)
         {
             // What is not in the state keeps its value.
-            var present = engine.Mesh.Rank == 0 ? flat.Parameters.Select(parameter => Find(state, parameter) is not null).ToArray() : [];
+            var present = engine.Mesh.Rank == 0 ? flat.Parameters.Select(parameter => NameOf(state, parameter) is not null).ToArray() : [];
             present = engine.Mesh.World?.BroadcastObject(present, 0) ?? present;
             var given = flat.Parameters.Where((_, i) => present[i]).ToHashSet();
             if (given.Count == 0) continue;
-            ShardColumn.Scatter(flat, engine.Mesh, flat.Dtype, parameter => Find(state, parameter), (parameter, part) =>
+            ShardColumn.Scatter(flat, engine.Mesh, flat.Dtype, parameter => NameOf(state, parameter) is { } name ? state.Read(name) : null, (parameter, part) =>
             {
                 if (given.Contains(parameter)) parameter.Local.copy_(part);
             });
+            foreach (var parameter in given) parameter.LacksValues = false;
         }
 
         using var noGrad = no_grad();
         foreach (var (name, tensor) in Others())
         {
-            if (engine.Mesh.Rank == 0 && state.TryGetValue(name, out var value)) tensor.detach().copy_(value);
+            using var scope = NewDisposeScope();
+            if (engine.Mesh.Rank == 0 && state.ShapeOf(name) is not null) tensor.detach().copy_(state.Read(name));
             engine.Mesh.World?.Broadcast(tensor, 0);
         }
     }
@@ -80,6 +104,7 @@ internal sealed class ModelState(ShardingEngine engine)
         if (parts.Count > 0 && parts[0].Type == StateDictType.LocalStateDict) LoadLocal(parts);
         else
             foreach (var parameter in Flats.SelectMany(flat => flat.Parameters)) parameter.Local.copy_(ShardColumn.Assemble(parameter, parameter.Name, parts));
+        foreach (var parameter in Flats.SelectMany(flat => flat.Parameters)) parameter.LacksValues = false;
         foreach (var (name, tensor) in Others())
         {
             var value = parts.Select(part => part.Entries.GetValueOrDefault(name)).FirstOrDefault(entry => entry is not null)
@@ -94,8 +119,7 @@ internal sealed class ModelState(ShardingEngine engine)
 
     private static Tensor Copy(Tensor tensor) => tensor.detach().to(CPU, copy: true).DetachFromDisposeScope();
 
-    private static Tensor? Find(IReadOnlyDictionary<string, Tensor> state, ShardedParameter parameter) =>
-        parameter.Slot.Names.Select(name => state.GetValueOrDefault(name)).FirstOrDefault(value => value is not null);
+    private static string? NameOf(IWeightSource state, ShardedParameter parameter) => parameter.Slot.Names.FirstOrDefault(name => state.ShapeOf(name) is not null);
 
     private void LoadLocal(IReadOnlyList<ShardedStateDict> parts)
     {
@@ -115,23 +139,23 @@ internal sealed class ModelState(ShardingEngine engine)
         .Where(item => engine.Find(item.parameter) is null).Select(item => (item.name, (Tensor)item.parameter))
         .Concat(engine.Model.named_buffers(include_nonpersistent: false).Select(item => (item.name, item.buffer)));
 
-    private string? ProblemOf(IReadOnlyDictionary<string, Tensor> state, bool strict)
+    private string? ProblemOf(IWeightSource state, bool strict)
     {
         foreach (var parameter in Flats.SelectMany(flat => flat.Parameters))
         {
-            if (Find(state, parameter) is not { } value)
+            if (NameOf(state, parameter) is not { } name)
             {
                 if (strict) return $"the state dict has no '{parameter.Name}'.";
                 continue;
             }
 
-            if (!value.shape.SequenceEqual(parameter.Shape))
-                return $"'{parameter.Name}' has shape [{string.Join(", ", value.shape)}] in the state dict and [{string.Join(", ", parameter.Shape)}] in the model.";
+            if (state.ShapeOf(name) is { } shape && !shape.SequenceEqual(parameter.Shape))
+                return $"'{parameter.Name}' has shape [{string.Join(", ", shape)}] in the state dict and [{string.Join(", ", parameter.Shape)}] in the model.";
         }
 
         if (!strict) return null;
         var known = Flats.SelectMany(flat => flat.Parameters).SelectMany(parameter => parameter.Slot.Names).Concat(Others().Select(item => item.Name)).ToHashSet(StringComparer.Ordinal);
-        var missing = Others().FirstOrDefault(item => !state.ContainsKey(item.Name)).Name;
-        return missing is not null ? $"the state dict has no '{missing}'." : state.Keys.FirstOrDefault(name => !known.Contains(name)) is { } unknown ? $"the model has no '{unknown}'." : null;
+        var missing = Others().FirstOrDefault(item => state.ShapeOf(item.Name) is null).Name;
+        return missing is not null ? $"the state dict has no '{missing}'." : state.Names.FirstOrDefault(name => !known.Contains(name)) is { } unknown ? $"the model has no '{unknown}'." : null;
     }
 }

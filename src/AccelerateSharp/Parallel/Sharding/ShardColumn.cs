@@ -40,13 +40,40 @@ internal static class ShardColumn
     {
         using var noGrad = no_grad();
         using var scope = NewDisposeScope();
-        var whole = zeros(flat.Count, dtype, flat.Device);
-        if (mesh.Rank == 0)
+        var whole = mesh.Rank == 0 ? zeros(flat.Count, dtype, flat.Device) : null;
+        if (whole is not null)
+        {
             foreach (var parameter in flat.Parameters)
+            {
+                using var one = NewDisposeScope();
                 if (valueOf(parameter) is { } value) whole.narrow(0, parameter.Offset, parameter.Count).copy_(value.detach().reshape(-1));
-        mesh.World?.Broadcast(whole, root: 0);
+            }
+        }
+
+        var shard = PartOf(whole, flat, mesh, dtype);
         foreach (var parameter in flat.Parameters)
-            if (parameter.LocalCount > 0) give(parameter, whole.narrow(0, parameter.Offset + parameter.LocalStart, parameter.LocalCount));
+            if (parameter.LocalCount > 0) give(parameter, flat.PieceOf(parameter, shard));
+    }
+
+    /// <summary>This rank's part of a whole buffer that rank 0 has. A collective; nobody else needs memory for the whole.</summary>
+    /// <param name="whole">On rank 0 the buffer, on its device.</param>
+    /// <param name="flat">What it is laid out like.</param>
+    /// <param name="mesh">Who shares it.</param>
+    /// <param name="dtype">Of the buffer.</param>
+    /// <param name="into">Where it may come to be; on the device.</param>
+    public static Tensor PartOf(Tensor? whole, FlatParameter flat, ShardingMesh mesh, ScalarType dtype, Tensor? into = null)
+    {
+        if (mesh.World is not { } world) return whole!;
+        if (mesh.ShardCount == 1)
+        {
+            whole ??= empty(flat.Count, dtype, flat.Device);
+            world.Broadcast(whole, root: 0);
+            return whole;
+        }
+
+        var part = into ?? empty(flat.ShardSize, dtype, flat.Device);
+        world.Scatter(part, whole is null ? null : [.. Enumerable.Range(0, world.Size).Select(rank => whole.narrow(0, flat.ShardSize * mesh.ShardIndexOf(rank), flat.ShardSize))], root: 0);
+        return part;
     }
 
     /// <summary>This rank's part of a value, put together from the parts of others.</summary>

@@ -27,7 +27,7 @@ internal static class ShardedOptimizerState
             {
                 if (field.GetValue(state) is not Tensor tensor || !tensor.shape.SequenceEqual(sharded.Shape)) continue;
                 using var scope = NewDisposeScope();
-                var part = PartOf(tensor, sharded);
+                var part = tensor.is_meta ? zeros(sharded.LocalCount, tensor.dtype) : PartOf(tensor, sharded);
                 if (part.is_floating_point()) part = part.to(sharded.Local.dtype);
                 field.SetValue(state, part.to(sharded.Local.device).clone().DetachFromDisposeScope());
                 tensor.Dispose();
@@ -42,7 +42,8 @@ internal static class ShardedOptimizerState
         if (!state.Values.Any(tensor => tensor.shape.SequenceEqual(sharded.Shape))) return;
         using var scope = NewDisposeScope();
         optimizer.LoadState(parameter, [.. state.Select(item => KeyValuePair.Create(
-            item.Key, item.Value.shape.SequenceEqual(sharded.Shape) ? PartOf(item.Value, sharded) : item.Value))]);
+            item.Key, !item.Value.shape.SequenceEqual(sharded.Shape) ? item.Value
+                : item.Value.is_meta ? zeros(sharded.LocalCount, item.Value.dtype, sharded.Local.device) : PartOf(item.Value, sharded)))]);
     }
 
     private static Tensor PartOf(Tensor tensor, ShardedParameter sharded) =>

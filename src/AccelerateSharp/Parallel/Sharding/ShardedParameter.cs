@@ -39,6 +39,12 @@ internal sealed class ShardedParameter(ParameterSlot slot, long offset)
     /// <summary>This rank's part: a view of the shard.</summary>
     public Tensor Local { get; private set; } = null!;
 
+    /// <summary>Whether it was given without values, on the meta device, on this rank.</summary>
+    public bool IsEmpty { get; } = EmptyParameters.HasNoValues(slot.Parameter);
+
+    /// <summary>Whether no rank has given it values yet.</summary>
+    public bool LacksValues { get; set; }
+
     /// <summary>Whether a gradient has arrived on this rank since the last reduction.</summary>
     public bool HasGradient { get; set; }
 

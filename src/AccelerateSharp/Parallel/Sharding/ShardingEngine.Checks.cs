@@ -50,6 +50,9 @@ internal sealed partial class ShardingEngine
         {
             foreach (var parameter in flat.Parameters)
             {
+                if (parameter.LacksValues)
+                    throw new InvalidOperationException(
+                        $"Rank {_mesh.Rank}: parameter '{parameter.Name}' has no values: it was on the meta device, on rank 0 too. Load some with accelerator.LoadCheckpoint or LoadStateDict, or let FullyShardedDataParallelPlugin.ParamInitFn make them.");
                 if (parameter.Parameter.numel() != parameter.LocalCount)
                     throw new InvalidOperationException($"Rank {_mesh.Rank}: parameter '{parameter.Name}' changed its shape after Accelerator.Prepare sharded the model. {PrepareAgain}");
                 if (!flat.IsTrainable && parameter.Parameter.requires_grad)

@@ -43,8 +43,9 @@ internal sealed partial class ShardingEngine : IGradientSynchronizer
         _mesh = ShardingMesh.Create(world, options.Stage == ShardingStage.None ? 1 : options.ShardGroupSize, options.ReshardGroupSize);
         _streams = new ShardingStreams(device);
         _reduction = new GradientReduction(_mesh, _streams);
+        EmptyParameters.MakeExchangeable(model, device, valuesFollow: options.SyncModuleStates && _mesh.Rank > 0);
         Units = plan.CreateUnits(_mesh, _streams, options, device);
-        foreach (var flat in Units.SelectMany(unit => unit.Flats)) flat.TakeValues(options.SyncModuleStates);
+        TakeValues();
         _parameters = Units.SelectMany(unit => unit.Parameters).ToDictionary(parameter => TensorHandles.Identity(parameter.Parameter));
         _buffers = world is null ? null : new ModelBuffers(model, world);
         PrepareBuffers(device);
@@ -82,6 +83,16 @@ internal sealed partial class ShardingEngine : IGradientSynchronizer
         foreach (var unit in Units) unit.Dispose();
         _streams.Dispose();
         _mesh.Dispose();
+    }
+
+    /// <summary>Unit by unit, so that nobody ever holds more than one besides what it started with.</summary>
+    private void TakeValues()
+    {
+        var sync = _options.SyncModuleStates ? _mesh.World : null;
+        var flats = Units.SelectMany(unit => unit.Flats).ToList();
+        var empty = flats.ConvertAll(flat => flat.Parameters.Select(parameter => parameter.IsEmpty).ToArray()).ToArray();
+        if (sync is not null) empty = sync.BroadcastObject(empty, 0) ?? empty;
+        foreach (var (flat, lacking) in flats.Zip(empty)) flat.TakeValues(sync, lacking, _options.Initialize);
     }
 
     /// <summary>Units compute again what they need in backward; in a model without units its layers do.</summary>

@@ -26,6 +26,9 @@ internal sealed class ShardingMesh : IDisposable
     /// <summary>Which part this rank holds.</summary>
     public int ShardIndex => Shard?.Rank ?? 0;
 
+    /// <summary>Which part another rank holds: rows are neighbours.</summary>
+    public int ShardIndexOf(int rank) => rank % ShardCount;
+
     /// <summary>Makes the groups. A collective: every rank calls it with the same numbers.</summary>
     /// <param name="world">All ranks.</param>
     /// <param name="shardSize">Ranks of one row; all where null.</param>

@@ -71,6 +71,9 @@ internal sealed record ShardingOptions
     /// <summary>Whether the activations of units are computed again in backward.</summary>
     public bool CheckpointActivations { get; init; }
 
+    /// <summary>Gives values to this rank's part of a parameter that came without any: its name and the part, in one dimension.</summary>
+    public Action<string, Tensor>? Initialize { get; init; }
+
     /// <summary>Reduce after every micro-batch of an accumulation window: more communication, and gradients never whole in memory.</summary>
     public bool ReduceEveryBatch { get; init; }
 }
