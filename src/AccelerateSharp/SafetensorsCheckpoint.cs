@@ -212,6 +212,13 @@ public sealed class SafetensorsCheckpoint : IDisposable
         foreach (var reader in _readers) reader.Dispose();
     }
 
+    /// <summary>Like <see cref="Describe"/>, but under the name that the file itself has for the tensor.</summary>
+    internal SafetensorsTensorInfo Locate(string name)
+    {
+        var (_, tensor) = Find(name);
+        return Describe(name) with { Name = tensor.Name };
+    }
+
     private Tensor Allocate(string name, Device? device, ScalarType? dtype)
     {
         var (reader, tensor) = Find(name);

@@ -57,7 +57,7 @@ public static partial class BigModeling
     /// </remarks>
     /// <param name="model">The model.</param>
     /// <param name="maxMemory">The limits; by default what is free.</param>
-    /// <param name="noSplitModuleClasses">Class names of blocks that stay whole, for instance those with a residual connection.</param>
+    /// <param name="noSplitModuleClasses">Class names of blocks that stay whole, for instance those with a residual connection; by default those that the model declares (<see cref="ITransformerModel"/>).</param>
     /// <param name="dtype">What floating-point weights are loaded as.</param>
     /// <param name="specialDtypes">What single tensors are loaded as, by name.</param>
     /// <param name="verbose">Whether each step is told.</param>
@@ -136,5 +136,5 @@ public static partial class BigModeling
     }
 
     private static HashSet<string> NoSplitClasses(Module model, IReadOnlyCollection<string>? given) =>
-        (given ?? []).ToHashSet(StringComparer.Ordinal);
+        (given ?? (model as ITransformerModel)?.LayerClassNames ?? []).ToHashSet(StringComparer.Ordinal);
 }

@@ -16,6 +16,7 @@ internal sealed class ModelTensor(string name, bool isParameter, bool isPersiste
     private readonly List<Tensor> _holders = [holder];
     private readonly List<Module> _embeddings = [];
     private readonly List<string> _names = [name];
+    private readonly Stack<(nint Handle, Tensor? Data)> _former = [];
 
     /// <summary>The first name.</summary>
     public string Name => _names[0];
@@ -69,6 +70,40 @@ internal sealed class ModelTensor(string name, bool isParameter, bool isPersiste
         Put(meta);
     }
 
+    /// <summary>Lets all holders compute with this tensor until <see cref="SwapBack"/>; the caller may let go of its own.</summary>
+    /// <remarks>What was there before comes back as it was. Swaps can be nested.</remarks>
+    public void SwapIn(Tensor value)
+    {
+        using var noGrad = no_grad();
+        if (isNative)
+        {
+            var data = Value.detach().DetachFromDisposeScope();
+            using var values = value.detach();
+            TensorStorage.SetData(Value, values);
+            _former.Push((0, data));
+            return;
+        }
+        _former.Push((TensorHandles.Duplicate(Value.Handle), null));
+        PutHandle(value.Handle);
+    }
+
+    /// <summary>Ends the last <see cref="SwapIn"/>.</summary>
+    public void SwapBack()
+    {
+        var (handle, data) = _former.Pop();
+        if (data is not null)
+        {
+            TensorStorage.SetData(Value, data);
+            data.Dispose();
+            return;
+        }
+        PutHandle(handle);
+        TensorHandles.Release(handle);
+    }
+
+    /// <summary>Whether both are one tensor of one model.</summary>
+    public bool IsSame(ModelTensor other) => ReferenceEquals(this, other) || TensorHandles.Identity(Value) == TensorHandles.Identity(other.Value);
+
     internal void AddName(string name, Tensor holder)
     {
         if (!_names.Contains(name)) _names.Add(name);
@@ -91,7 +126,8 @@ internal sealed class ModelTensor(string name, bool isParameter, bool isPersiste
 
     private static Tensor Placeholder(Tensor meta)
     {
-        using var element = zeros(1, meta.dtype, CPU);
+        // Who computes with it sees at once that something is wrong.
+        using var element = meta.is_floating_point() ? full(1, double.NaN, meta.dtype, CPU) : zeros(1, meta.dtype, CPU);
         return element.expand(meta.shape);
     }
 

@@ -46,31 +46,11 @@ internal static class TensorReads
     {
         foreach (var byDevice in reads.Where(read => read.Source.ByteCount > 0).GroupBy(read => (Type: read.Destination.device_type, Index: read.Destination.device_index)))
         {
-            var pieces = byDevice.SelectMany(Pieces).ToList();
-            if (byDevice.Key.Type == DeviceType.CUDA) GpuUpload.Run(pieces, byDevice.Key.Index);
-            else ReadToMemory(pieces);
+            var pieces = byDevice.SelectMany(read => new SafetensorsBytes(read.Reader, read.Source).Pieces(TensorData.Pointer(read.Destination))).ToList();
+            if (byDevice.Key.Type == DeviceType.CUDA) GpuUploader.Run(pieces, byDevice.Key.Index);
+            else BytePiece.ReadAll(pieces);
         }
         GC.KeepAlive(reads);
-    }
-
-    private static unsafe void ReadToMemory(List<FilePiece> pieces)
-    {
-        if (pieces.Count == 1)
-        {
-            pieces[0].Read((byte*)pieces[0].Destination);
-            return;
-        }
-        System.Threading.Tasks.Parallel.ForEach(pieces, new ParallelOptions { MaxDegreeOfParallelism = Environment.ProcessorCount }, piece => piece.Read((byte*)piece.Destination));
-    }
-
-    private static IEnumerable<FilePiece> Pieces(TensorRead read)
-    {
-        var address = TensorData.Pointer(read.Destination);
-        for (var offset = 0L; offset < read.Source.ByteCount; offset += FilePiece.MaxLength)
-        {
-            yield return new FilePiece(
-                read.Reader, read.Source, offset, (int)Math.Min(FilePiece.MaxLength, read.Source.ByteCount - offset), checked((nint)(address + offset)));
-        }
     }
 
     private static bool IsDirect(TensorRead read) =>

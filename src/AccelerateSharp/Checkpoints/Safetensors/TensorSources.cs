@@ -45,7 +45,8 @@ internal static class TensorSources
         return false;
     }
 
-    private static unsafe void Write(Tensor tensor, SafeFileHandle file, long position)
+    /// <summary>Writes the elements, row by row, from <paramref name="position"/> on.</summary>
+    internal static unsafe void Write(Tensor tensor, SafeFileHandle file, long position)
     {
         using var noGrad = no_grad();
         using var scope = NewDisposeScope();

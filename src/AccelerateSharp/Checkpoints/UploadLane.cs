@@ -1,6 +1,6 @@
 using AccelerateSharp.Internal.Interop;
 
-namespace AccelerateSharp.Checkpoints.Safetensors;
+namespace AccelerateSharp.Checkpoints;
 
 /// <summary>One thread's way to a GPU: two pinned buffers, of which one is filled while the other is copied. Its context is current.</summary>
 internal sealed unsafe class UploadLane : IDisposable
@@ -23,7 +23,7 @@ internal sealed unsafe class UploadLane : IDisposable
 
     internal void WaitFor(CudaEvent @event) => _stream.WaitFor(@event);
 
-    internal void Send(FilePiece piece)
+    internal void Send(BytePiece piece)
     {
         var slot = _sent++ % BufferCount;
         // An event that was never recorded counts as reached.
@@ -33,6 +33,9 @@ internal sealed unsafe class UploadLane : IDisposable
         CudaDriver.CopyAsync(piece.Destination, (nint)buffer, piece.Length, _stream.Raw);
         _copied[slot].Record(_stream.Raw);
     }
+
+    /// <summary>Waits until all has arrived.</summary>
+    internal void Synchronize() => _stream.Synchronize();
 
     /// <summary>Waits until all has arrived, also after an error: the GPU may still be reading the buffers.</summary>
     public void Dispose()
