@@ -1,5 +1,5 @@
-using static TorchSharp.torch;
 using AccelerateSharp.Checkpoints.Safetensors;
+using static TorchSharp.torch;
 
 namespace AccelerateSharp.BigModel;
 
