@@ -61,7 +61,9 @@ public sealed partial class Accelerator
         if (_state.PartialState.Debug) ReportUnused(synchronizers.OfType<GradientReducer>());
         if (inWindow) (_held ??= new HeldGradients(UnreducedParameters())).Hold();
         else _held?.Release();
-        if (synchronize && !inWindow) _lossScaling?.AfterBackward(_optimizers, ParametersOfModels(), synchronizers.Count > 0 ? ProcessGroup : null);
+        if (!synchronize || inWindow) return;
+        _lossScaling?.AfterBackward(_optimizers, ParametersOfModels(), synchronizers.Count > 0 ? ProcessGroup : null);
+        ClipAsConfigured();
     }
 
     /// <summary>The loss of a micro-batch counts for its share of the window, and under fp16 times the scale.</summary>
@@ -109,11 +111,15 @@ public sealed partial class Accelerator
     /// <param name="parameters">The parameters.</param>
     /// <param name="maxNorm">The largest norm allowed.</param>
     /// <param name="normType">Which p-norm; 2 by default, infinity for the largest element.</param>
+    /// <remarks>
+    /// Where a DeepSpeed configuration says <c>gradient_clipping</c>, the last synchronised <see cref="Backward"/> has clipped, and this
+    /// returns the norm that the gradients had.
+    /// </remarks>
     /// <returns>The norm before clipping, a scalar tensor on the gradients' device; reading it waits for the device.</returns>
     public Tensor ClipGradNorm(IEnumerable<Parameter> parameters, double maxNorm, double normType = 2)
     {
         ArgumentNullException.ThrowIfNull(parameters);
-        return GradientClipping.ByNorm(parameters, maxNorm, normType, Device, ShardGroupOf);
+        return ConfiguredNorm(maxNorm) ?? GradientClipping.ByNorm(parameters, maxNorm, normType, Device, ShardGroupOf);
     }
 
     /// <summary>Limits every element of the gradients to [-<paramref name="clipValue"/>, <paramref name="clipValue"/>].</summary>

@@ -57,6 +57,12 @@ public sealed partial class Accelerator
             return null;
         }
 
+        if (DeepSpeedPlugin is { Settings.LossScale: { } rule })
+        {
+            if (options is not null && IsMainProcess) Console.Error.WriteLine("Accelerator: gradScaler has no effect under DeepSpeed, whose fp16 section says how the loss is scaled.");
+            return new LossScaling(new GradScaler(new() { InitScale = rule.Initial, GrowthInterval = rule.Window }, Device, new DeepSpeedLossScale(rule)));
+        }
+
         options ??= new();
         return options.Enabled ? new LossScaling(new GradScaler(options, Device)) : null;
     }

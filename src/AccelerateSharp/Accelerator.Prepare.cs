@@ -121,6 +121,7 @@ public sealed partial class Accelerator
         _schedulers.Clear();
         _held?.Dispose();
         _held = null;
+        ForgetDeepSpeed();
         _step = 0;
     }
 
@@ -128,14 +129,27 @@ public sealed partial class Accelerator
     {
         Module model => (T)(object)PrepareModel(model),
         Optimizer optimizer => (T)(object)PrepareOptimizer(optimizer),
-        not LRScheduler when LoaderPreparation.IsLoader(value) => LoaderPreparation.PrepareAny(value, _loaderBinding),
+        not LRScheduler when LoaderPreparation.IsLoader(value) => PrepareLoader(value),
         _ => value,
     };
+
+    private T PrepareLoader<T>(T loader)
+    {
+        NoteBatchSize(loader!);
+        return LoaderPreparation.PrepareAny(loader, _loaderBinding);
+    }
 
     /// <summary>Second, so that every optimizer of the call is known.</summary>
     private T PrepareScheduler<T>(T value)
     {
         if (value is not LRScheduler scheduler || _schedulers.Contains(scheduler)) return value;
+        PairScheduler(scheduler);
+        if (scheduler is DummyScheduler)
+        {
+            _schedulers.Add(scheduler);
+            return value;
+        }
+
         var prepared = SchedulerPreparation.Prepare(
             value, scheduler, GradientState, () => StepWasSkipped(SchedulerPreparation.OptimizerOf(scheduler)), NumProcesses, _loaderBinding.Configuration.SplitBatches, _stepSchedulerWithOptimizer);
         _schedulers.Add((LRScheduler)(object)prepared!);
@@ -147,7 +161,7 @@ public sealed partial class Accelerator
     {
         if (synchronizer is GradientReducer reducer) yield return new ReducerRegion(reducer, SynchronizesNext);
         if (synchronizer is ShardingEngine engine) yield return new ShardingRegion(engine);
-        if (AutocastDtype is { } dtype) yield return new AutocastRegion(Device, dtype, _autocast);
+        if (AutocastDtype is { } dtype && (AutocastsForward || synchronizer is not ShardingEngine)) yield return new AutocastRegion(Device, dtype, _autocast);
     }
 
     private GradientReducer? CreateReducer(Module model, bool evaluationMode)
@@ -162,6 +176,7 @@ public sealed partial class Accelerator
         if (_optimizers.Contains(optimizer)) return optimizer;
         if (_lossScaling is not null && optimizer is LBFGS)
             throw new NotSupportedException("LBFGS evaluates the loss several times in one step, which loss scaling cannot follow. Use bf16, or gradScaler: new() { Enabled = false }.");
+        PairOptimizer(optimizer);
         var engines = Engines().ToList();
         if (engines.Count > 0) ShardedOptimizerState.Divide(optimizer, engines);
         else if (_devicePlacement && optimizer is FusedOptimizer fused) fused.MoveState(Device);

@@ -15,9 +15,12 @@ public sealed partial class Accelerator
     /// <summary>Divides a model between the ranks, if that is asked for, and the states of the optimizers that train it.</summary>
     private ShardingEngine? CreateEngine(Module model)
     {
-        if (FsdpPlugin is not { } plugin) return null;
-        var engine = new ShardingEngine(
-            model, plugin.Plan(model), ProcessGroup, Device, plugin.ToOptions(AutocastDtype, _state.PartialState.LocalNumProcesses), _backwardErrors);
+        var (plan, options) = FsdpPlugin is { } fsdp ? (fsdp.Plan(model), fsdp.ToOptions(AutocastDtype, _state.PartialState.LocalNumProcesses))
+            : DeepSpeedPlugin is { Settings: { } settings } ? (settings.Plan(model), settings.ToOptions())
+            : ((UnitPlan?)null, (ShardingOptions?)null);
+        if (plan is null || options is null) return null;
+        var engine = new ShardingEngine(model, plan, ProcessGroup, Device, options, _backwardErrors);
+        NoteDeepSpeedModel(model);
         foreach (var optimizer in _optimizers) ShardedOptimizerState.Divide(optimizer, [engine]);
         return engine;
     }

@@ -8,13 +8,16 @@ namespace AccelerateSharp;
 public sealed partial class Accelerator
 {
     /// <summary>The weights and buffers of a model, whole, under the names that the model has without sharding.</summary>
-    /// <remarks>A collective where the model is sharded: every rank calls it. One unit at a time is gathered.</remarks>
+    /// <remarks>
+    /// A collective where the model is sharded: every rank calls it. One unit at a time is gathered. Under DeepSpeed's
+    /// <c>zero3_save_16bit_model</c> weights are in the dtype that the model computes in, else in fp32.
+    /// </remarks>
     /// <param name="model">A prepared model, or any other.</param>
     /// <returns>On rank 0 copies in host memory; empty on the other ranks of a sharded model. A model that is not sharded gives its own tensors, on every rank.</returns>
     public Dictionary<string, Tensor> GetStateDict(Module model)
     {
         ArgumentNullException.ThrowIfNull(model);
-        return EngineOf(model) is { } engine ? new ModelState(engine).Gather() : model.state_dict();
+        return EngineOf(model) is { } engine ? new ModelState(engine).Gather(SavedDtypeOf(model)) : model.state_dict();
     }
 
     /// <summary>This rank's part of a sharded model's weights, and the buffers, as copies in host memory. No communication.</summary>

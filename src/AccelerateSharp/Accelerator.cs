@@ -44,6 +44,8 @@ public sealed partial class Accelerator
     /// <param name="autocast">How autocast works under mixed precision.</param>
     /// <param name="fsdpPlugin">Divides models, gradients and optimizer states between the processes; also where <c>ACCELERATE_USE_FSDP</c> is true.</param>
     /// <param name="gradScaler">How the loss is scaled under fp16.</param>
+    /// <param name="deepSpeedPlugin">The same division in DeepSpeed's words and from its configuration files; also where <c>ACCELERATE_USE_DEEPSPEED</c> is true.</param>
+    /// <param name="deepSpeedPlugins">Several of them by name, for several models; the first is selected (<see cref="AcceleratorState.SelectDeepSpeedPlugin"/>).</param>
     /// <exception cref="NotSupportedException">The device cannot compute in <paramref name="mixedPrecision"/>.</exception>
     /// <exception cref="ArgumentException">Both kinds of accumulation settings were given, or a value is out of range.</exception>
     public Accelerator(
@@ -58,8 +60,11 @@ public sealed partial class Accelerator
         bool stepSchedulerWithOptimizer = true,
         AutocastKwargs? autocast = null,
         FullyShardedDataParallelPlugin? fsdpPlugin = null,
-        GradScalerKwargs? gradScaler = null)
+        GradScalerKwargs? gradScaler = null,
+        DeepSpeedPlugin? deepSpeedPlugin = null,
+        IEnumerable<KeyValuePair<string, DeepSpeedPlugin>>? deepSpeedPlugins = null)
     {
+        if (deepSpeedPlugin is not null && deepSpeedPlugins is not null) throw new ArgumentException("Give either deepSpeedPlugin or deepSpeedPlugins, not both.", nameof(deepSpeedPlugins));
         if (gradientAccumulationPlugin is not null && gradientAccumulationSteps is not null)
             throw new ArgumentException("Give either gradientAccumulationSteps or gradientAccumulationPlugin, not both.", nameof(gradientAccumulationSteps));
         distributedDataParallel ??= new();
@@ -67,9 +72,11 @@ public sealed partial class Accelerator
         _devicePlacement = devicePlacement;
         _stepSchedulerWithOptimizer = stepSchedulerWithOptimizer;
         _autocast = autocast ?? new();
-        _state = new AcceleratorState(cpu, initProcessGroup, distributedDataParallel, mixedPrecision, fsdpPlugin);
+        _state = new AcceleratorState(cpu, initProcessGroup, distributedDataParallel, mixedPrecision, fsdpPlugin,
+            deepSpeedPlugins?.ToList() ?? (deepSpeedPlugin is null ? [] : [KeyValuePair.Create("default", deepSpeedPlugin)]), gradientAccumulationPlugin?.NumSteps ?? gradientAccumulationSteps);
         _lossScaling = CreateLossScaling(gradScaler);
-        GradientState.PluginOptions = gradientAccumulationPlugin ?? new GradientAccumulationPlugin { NumSteps = AccumulationSteps(gradientAccumulationSteps) };
+        var steps = _state.DeepSpeedPlugin?.GradientAccumulationSteps ?? gradientAccumulationPlugin?.NumSteps ?? AccumulationSteps(gradientAccumulationSteps);
+        GradientState.PluginOptions = (gradientAccumulationPlugin ?? new()) with { NumSteps = steps };
         _loaderBinding = new LoaderBinding(new RankContext(_state.PartialState), GradientState, dataLoaderConfiguration ?? new(), devicePlacement);
     }
 

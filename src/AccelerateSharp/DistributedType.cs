@@ -14,4 +14,7 @@ public enum DistributedType
 
     /// <summary>Several processes, on CPUs or GPUs, among which the models are divided (FSDP).</summary>
     Fsdp,
+
+    /// <summary>Several processes, on CPUs or GPUs, among which the training is divided as a DeepSpeed configuration says.</summary>
+    DeepSpeed,
 }

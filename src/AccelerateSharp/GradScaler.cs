@@ -1,4 +1,5 @@
 using AccelerateSharp.Internal.Interop;
+using AccelerateSharp.Precision;
 using static TorchSharp.torch;
 
 namespace AccelerateSharp;
@@ -19,15 +20,20 @@ public sealed class GradScaler : IDisposable
 
     private static readonly TorchOperator _multiply = TorchOperator.Get("aten::_foreach_mul_.Tensor(Tensor(a!)[] self, Tensor other) -> ()");
 
+    private readonly DeepSpeedLossScale? _rule;
     private readonly Tensor _scale;
     private readonly Tensor _growthTracker;
     private double _growthFactor;
     private double _backoffFactor;
     private int _growthInterval;
 
-    internal GradScaler(GradScalerKwargs options, Device device)
+    /// <param name="options">The first scale, and PyTorch's rule.</param>
+    /// <param name="device">Where the scale lives.</param>
+    /// <param name="rule">DeepSpeed's rule in place of PyTorch's.</param>
+    internal GradScaler(GradScalerKwargs options, Device device, DeepSpeedLossScale? rule = null)
     {
         options.Validate();
+        _rule = rule;
         (_growthFactor, _backoffFactor, _growthInterval) = (options.GrowthFactor, options.BackoffFactor, options.GrowthInterval);
         _scale = tensor((float)options.InitScale, device: device).DetachFromDisposeScope();
         _growthTracker = tensor(0, ScalarType.Int32, device: device).DetachFromDisposeScope();
@@ -40,7 +46,8 @@ public sealed class GradScaler : IDisposable
     public GradScalerState StateDict() => new()
     {
         Scale = Scale,
-        GrowthTracker = _growthTracker.item<int>(),
+        GrowthTracker = _rule?.GoodSteps ?? _growthTracker.item<int>(),
+        Hysteresis = _rule?.Hysteresis ?? 1,
         GrowthFactor = _growthFactor,
         BackoffFactor = _backoffFactor,
         GrowthInterval = _growthInterval,
@@ -60,6 +67,7 @@ public sealed class GradScaler : IDisposable
         using var noGrad = no_grad();
         _scale.fill_(state.Scale);
         _growthTracker.fill_(state.GrowthTracker);
+        _rule?.Load(state.GrowthTracker, state.Hysteresis);
         (_growthFactor, _backoffFactor, _growthInterval) = (state.GrowthFactor, state.BackoffFactor, state.GrowthInterval);
     }
 
@@ -113,6 +121,12 @@ public sealed class GradScaler : IDisposable
     internal void Update(Tensor foundInf)
     {
         using var noGrad = no_grad();
+        if (_rule is not null)
+        {
+            _scale.fill_(_rule.Next(Scale, foundInf.item<float>() > 0));
+            return;
+        }
+
         _update.Call(_scale, _growthTracker, foundInf, _growthFactor, _backoffFactor, (long)_growthInterval);
     }
 

@@ -17,4 +17,7 @@ public sealed class GradScalerState
 
     /// <inheritdoc cref="GradScalerKwargs.GrowthInterval"/>
     public required int GrowthInterval { get; init; }
+
+    /// <summary>Overflows until the scale shrinks; 1 but under DeepSpeed's rule.</summary>
+    public int Hysteresis { get; init; } = 1;
 }

@@ -11,6 +11,12 @@ public class ShardingTests
     public void Losses_are_those_of_one_process(int size, string cases) => WorkerGroup.Run("ShardingEquality", size, cases.Split(' '));
 
     [Theory]
+    [InlineData(1, "Zero0,accumulate,clip Zero1,bf16,clip Zero2,bf16,accumulate Zero3,clip")]
+    [InlineData(2, "Zero0,bf16,clip Zero1,accumulate,clip Zero1,bf16,accumulate Zero2,clip,optimizer-first Zero2,bf16,accumulate,clip Zero3,accumulate,clip Zero3,bf16")]
+    [InlineData(4, "Zero0,accumulate,steps=10 Zero1,clip,steps=10 Zero2,accumulate,clip,steps=10 Zero3,bf16,accumulate,clip,checkpoint,steps=10")]
+    public void The_losses_of_DeepSpeeds_stages_are_those_of_one_process(int size, string cases) => WorkerGroup.Run("ShardingEquality", size, cases.Split(' '));
+
+    [Theory]
     [InlineData(1)]
     [InlineData(2)]
     public void What_a_program_does_out_of_order_works_or_is_explained(int size) => WorkerGroup.Run("ShardingMisuses", size);

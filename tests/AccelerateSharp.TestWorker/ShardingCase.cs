@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using static TorchSharp.torch;
 
 namespace AccelerateSharp.TestWorker;
@@ -6,6 +7,9 @@ namespace AccelerateSharp.TestWorker;
 internal sealed record ShardingCase(string Text, ShardingStrategy Strategy)
 {
     public MixedPrecision Precision { get; private init; }
+
+    /// <summary>DeepSpeed's stage; null: FSDP's words.</summary>
+    public int? Stage { get; private init; }
 
     public int Accumulation { get; private init; } = 1;
 
@@ -39,7 +43,9 @@ internal sealed record ShardingCase(string Text, ShardingStrategy Strategy)
     public static ShardingCase Parse(string text)
     {
         var words = text.Split(',');
-        var test = new ShardingCase(text, Enum.Parse<ShardingStrategy>(words[0]));
+        var test = words[0].StartsWith("Zero", StringComparison.Ordinal)
+            ? new ShardingCase(text, ShardingStrategy.FullShard) { Stage = int.Parse(words[0][4..]) }
+            : new ShardingCase(text, Enum.Parse<ShardingStrategy>(words[0]));
         foreach (var word in words[1..])
         {
             test = word switch
@@ -66,7 +72,22 @@ internal sealed record ShardingCase(string Text, ShardingStrategy Strategy)
         return test;
     }
 
-    public Accelerator CreateAccelerator() => new(
+    public Accelerator CreateAccelerator() => Stage is null ? WithFsdp() : WithDeepSpeed();
+
+    private Accelerator WithDeepSpeed() => new(
+        cpu: !Gpu, mixedPrecision: Precision,
+        deepSpeedPlugin: new DeepSpeedPlugin
+        {
+            Config = new JsonObject
+            {
+                ["zero_optimization"] = new JsonObject { ["stage"] = Stage, ["offload_optimizer"] = new JsonObject { ["device"] = Offload ? "cpu" : "none" } },
+                ["gradient_accumulation_steps"] = Accumulation,
+                ["gradient_clipping"] = Clip ? ShardingScenarios.MaxNorm : 0,
+                ["activation_checkpointing"] = new JsonObject { ["partition_activations"] = Checkpoint },
+            },
+        });
+
+    private Accelerator WithFsdp() => new(
         cpu: !Gpu, mixedPrecision: Precision, gradientAccumulationSteps: Accumulation,
         fsdpPlugin: new FullyShardedDataParallelPlugin
         {

@@ -11,18 +11,20 @@ internal ref struct JsonSyntax
     private int _counted;
     private int _line = 1;
 
-    private JsonSyntax(ReadOnlySpan<byte> bytes)
+    private JsonSyntax(ReadOnlySpan<byte> bytes, bool allowTrailingCommas)
     {
         _bytes = bytes;
-        _reader = new Utf8JsonReader(bytes, new JsonReaderOptions { AllowTrailingCommas = true, MaxDepth = 32 });
+        _reader = new Utf8JsonReader(bytes, new JsonReaderOptions { AllowTrailingCommas = allowTrailingCommas, MaxDepth = 32 });
     }
 
     /// <summary>Reads one value; null where there is none.</summary>
+    /// <param name="text">The file.</param>
+    /// <param name="allowTrailingCommas">Whether a comma may stand before a closing bracket.</param>
     /// <exception cref="ConfigSyntaxException">What is not JSON.</exception>
-    public static ConfigNode? Parse(string text)
+    public static ConfigNode? Parse(string text, bool allowTrailingCommas = true)
     {
         if (string.IsNullOrWhiteSpace(text)) return null;
-        var syntax = new JsonSyntax(Encoding.UTF8.GetBytes(text));
+        var syntax = new JsonSyntax(Encoding.UTF8.GetBytes(text), allowTrailingCommas);
         try
         {
             syntax._reader.Read();

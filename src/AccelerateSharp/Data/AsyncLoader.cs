@@ -8,6 +8,8 @@ internal sealed class AsyncLoader<TBatch>(BatchLoader<TBatch> loader) : IAsyncEn
 {
     public LoaderBinding? Binding => loader.Binding;
 
+    public int? BatchSize => loader.BatchSize;
+
     public object Skip(long batches) => new AsyncLoader<TBatch>(loader.SkipFirst(batches));
 
     public void SetEpoch(long epoch) => loader.SetEpoch(epoch);

@@ -6,6 +6,9 @@ internal interface ILoaderView
     /// <summary>What preparing tied it to; null before.</summary>
     LoaderBinding? Binding { get; }
 
+    /// <summary>Samples in a batch; null where they vary.</summary>
+    int? BatchSize { get; }
+
     /// <summary>A view without the first batches.</summary>
     object Skip(long batches);
 

@@ -85,6 +85,16 @@ internal static class LoaderPreparation
         _ => null,
     };
 
+    /// <summary>Samples in a batch of a loader that is not prepared yet; null where nobody knows.</summary>
+    public static int? BatchSizeOf(object loader) => loader switch
+    {
+        ILoaderView view => view.BatchSize,
+        _ when TorchLoaderBase(loader.GetType()) is { } torchLoader => (int)Method(nameof(TorchBatchSize), torchLoader.GetGenericArguments()).Invoke(null, [loader])!,
+        _ => null,
+    };
+
+    public static int TorchBatchSize<T, S>(DataLoader<T, S> loader) => loader.batch_size;
+
     public static DataLoader<T, S> SkipTorch<T, S>(DataLoader<T, S> loader, long batches) => TorchLoaders.PreparedLoader.SkipFirst(loader, batches);
 
     public static void SetTorchEpoch<T, S>(DataLoader<T, S> loader, long epoch) => (loader.sampler as TorchLoaders.PreparedSampler)?.Epochs.Set(epoch);

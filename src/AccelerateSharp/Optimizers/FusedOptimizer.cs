@@ -30,6 +30,9 @@ public abstract class FusedOptimizer : OptimizerHelper
     /// <exception cref="ArgumentException">The optimizer does not train this parameter.</exception>
     public IReadOnlyDictionary<string, Tensor> StateOf(Parameter parameter) => Find(parameter).Tensors;
 
+    /// <summary>The parameter groups, for an optimizer that stands for this one.</summary>
+    internal IList<ParamGroup> Groups => _parameter_groups;
+
     /// <summary>Updates every parameter that has a gradient.</summary>
     /// <param name="closure">Computes the loss and the gradients again; optional.</param>
     /// <returns>The closure's loss, or null.</returns>

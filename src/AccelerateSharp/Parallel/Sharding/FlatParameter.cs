@@ -37,10 +37,10 @@ internal sealed class FlatParameter : IDisposable
         (Part, _mesh, _streams, _device) = (part, mesh, streams, device);
         _isOffloaded = options.OffloadParameters && device.type != DeviceType.CPU;
         var dtype = slots[0].Parameter.dtype;
-        var isFloat = slots[0].Parameter.is_floating_point();
+        IsFloat = slots[0].Parameter.is_floating_point();
         IsTrainable = slots[0].Parameter.requires_grad;
-        Dtype = IsTrainable && options.MasterWeights && isFloat ? ScalarType.Float32 : dtype;
-        ComputeDtype = isFloat ? options.ParameterDtype ?? dtype : dtype;
+        Dtype = IsTrainable && options.MasterWeights && IsFloat ? ScalarType.Float32 : dtype;
+        ComputeDtype = IsFloat ? options.ParameterDtype ?? dtype : dtype;
         _reduceDtype = options.ReduceDtype ?? ComputeDtype;
         var offset = 0L;
         var parameters = new List<ShardedParameter>();
@@ -62,6 +62,8 @@ internal sealed class FlatParameter : IDisposable
     public IReadOnlyList<ShardedParameter> Parameters { get; }
 
     public bool IsTrainable { get; }
+
+    public bool IsFloat { get; }
 
     /// <summary>The dtype of the shard, and so of the optimizer's state.</summary>
     public ScalarType Dtype { get; }

@@ -9,12 +9,13 @@ internal sealed class ModelState(ShardingEngine engine)
     private IEnumerable<FlatParameter> Flats => engine.Units.SelectMany(unit => unit.Flats);
 
     /// <summary>Whole tensors, on rank 0.</summary>
-    public Dictionary<string, Tensor> Gather()
+    /// <param name="dtype">What floating-point parameters are cast to; null: they are as the optimizer has them.</param>
+    public Dictionary<string, Tensor> Gather(ScalarType? dtype = null)
     {
         var state = new Dictionary<string, Tensor>();
         foreach (var flat in Flats)
         {
-            ShardColumn.Gather(flat, engine.Mesh, flat.Dtype, parameter => parameter.Local, (parameter, whole) =>
+            ShardColumn.Gather(flat, engine.Mesh, flat.IsFloat ? dtype ?? flat.Dtype : flat.Dtype, parameter => parameter.Local, (parameter, whole) =>
             {
                 foreach (var name in parameter.Slot.Names) state[name] = whole;
             });
@@ -70,6 +71,7 @@ internal sealed class ModelState(ShardingEngine engine)
 
     public void Scatter(IWeightSource state, bool strict)
     {
+        engine.Invalidate();
         // Rank 0 alone can see what is wrong, and all have to throw.
         var problem = engine.Mesh.Rank == 0 ? ProblemOf(state, strict) : null;
         problem = engine.Mesh.World?.BroadcastObject(problem, 0) ?? problem;
@@ -99,6 +101,7 @@ internal sealed class ModelState(ShardingEngine engine)
 
     public void LoadParts(IReadOnlyList<ShardedStateDict> parts)
     {
+        engine.Invalidate();
         using var noGrad = no_grad();
         using var scope = NewDisposeScope();
         if (parts.Count > 0 && parts[0].Type == StateDictType.LocalStateDict) LoadLocal(parts);

@@ -1,4 +1,5 @@
 using System.Reflection;
+using AccelerateSharp.Optimizers;
 using TorchSharp.Modules;
 using static TorchSharp.torch;
 
@@ -10,12 +11,18 @@ internal sealed class ParameterStateFields(Parameter parameter, OptimizerState s
     public Parameter Parameter { get; } = parameter;
 
     /// <summary>Every field that has a value now.</summary>
-    public IEnumerable<(string Name, Tensor Value)> Values() => Fields().Select(field => (field.Name, Value: Read(field))).Where(pair => pair.Value is not null).Select(pair => (pair.Name, pair.Value!));
+    public IEnumerable<(string Name, Tensor Value)> Values() => state is ParameterState ours ? ours.Tensors.OrderBy(pair => pair.Key, StringComparer.Ordinal).Select(pair => (pair.Key, pair.Value)) : Fields().Select(field => (field.Name, Value: Read(field))).Where(pair => pair.Value is not null).Select(pair => (pair.Name, pair.Value!));
 
     /// <summary>Sets a field. The optimizer owns the tensor from then on.</summary>
     /// <returns>False if the optimizer has no such field.</returns>
     public bool Set(string name, Tensor value)
     {
+        if (state is ParameterState ours)
+        {
+            ours.Set(name, value);
+            return true;
+        }
+
         if (Fields().FirstOrDefault(field => field.Name == name) is not { } field) return false;
         if (field.FieldType == typeof(Tensor))
         {

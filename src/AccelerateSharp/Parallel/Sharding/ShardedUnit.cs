@@ -79,12 +79,12 @@ internal sealed class ShardedUnit(string name, Module module, int index, IReadOn
         foreach (var flat in Flats) flat.Free(keepPart: backwardFollows);
     }
 
-    /// <summary>Forgets everything but this rank's part.</summary>
-    public void Settle()
+    /// <summary>Forgets everything but this rank's part and, where asked for, the whole parameters.</summary>
+    public void Settle(bool keepWhole = false)
     {
         (Pending, OpenBackwards) = (0, 0);
         LeaveNative();
-        Free(backwardFollows: false);
+        if (!keepWhole) Free(backwardFollows: false);
         foreach (var flat in Flats) flat.DropPart();
     }
 

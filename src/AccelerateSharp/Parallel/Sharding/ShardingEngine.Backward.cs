@@ -8,6 +8,9 @@ internal sealed partial class ShardingEngine
 {
     private bool _synchronize;
 
+    /// <summary>Whole parameters were kept: no optimizer has stepped since they were gathered.</summary>
+    private bool _staysWhole;
+
     public void BeforeBackward(bool synchronize)
     {
         lock (_gate)
@@ -41,8 +44,8 @@ internal sealed partial class ShardingEngine
             }
 
             _orderIsKnown = true;
-
-            Settle();
+            // Where parameters are not divided while units compute, those of the next micro-batch are the same.
+            Settle(keepWhole: hide && _options.Stage < ShardingStage.Parameters);
             if (hide) return;
             foreach (var unit in Units) foreach (var parameter in unit.Parameters) parameter.Show();
         }
@@ -146,12 +149,13 @@ internal sealed partial class ShardingEngine
     }
 
     /// <summary>Between steps nothing is whole and nobody waits.</summary>
-    private void Settle()
+    private void Settle(bool keepWhole = false)
     {
         _postponed = null;
-        foreach (var unit in Units) unit.Settle();
+        foreach (var unit in Units) unit.Settle(keepWhole);
         _lastExecution = null;
-        _generation++;
+        _staysWhole = keepWhole;
+        if (!keepWhole) _generation++;
     }
 
     /// <summary>A gradient that autograd left in a parameter itself belongs to this rank's part of it alone.</summary>

@@ -83,7 +83,7 @@ internal sealed partial class ShardingEngine
 
         CheckParameters();
         // The optimizer may have stepped: whatever is whole is out of date.
-        _generation++;
+        if (!_staysWhole) _generation++;
         (_lastExecution, _lastUnit) = (null, null);
         if (_options.Stage < ShardingStage.Parameters) return;
         foreach (var unit in Units.Where(unit => !unit.IsRoot)) Free(unit);

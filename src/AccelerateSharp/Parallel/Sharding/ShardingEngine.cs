@@ -76,6 +76,12 @@ internal sealed partial class ShardingEngine : IGradientSynchronizer
     /// <summary>What is known of a parameter object of the model; null where it is not sharded.</summary>
     public ShardedParameter? Find(Tensor parameter) => _parameters.GetValueOrDefault(TensorHandles.Identity(parameter));
 
+    /// <summary>Forgets whole parameters, whose values are about to change.</summary>
+    public void Invalidate()
+    {
+        lock (_gate) Settle();
+    }
+
     public void Dispose()
     {
         foreach (var hook in _hooks) hook.Dispose();

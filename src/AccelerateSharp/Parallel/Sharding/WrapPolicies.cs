@@ -9,14 +9,17 @@ internal static class WrapPolicies
     /// <param name="model">The model.</param>
     /// <param name="names">The classes.</param>
     /// <param name="feature">Who asks, for the message.</param>
+    /// <param name="setting">The setting that names the classes, for the message.</param>
     /// <exception cref="ArgumentException">The model has no module of a named class.</exception>
-    public static Func<string, Module, bool> ByClass(Module model, IReadOnlyList<string>? names, string feature = "FSDP")
+    public static Func<string, Module, bool> ByClass(Module model, IReadOnlyList<string>? names, string feature = "FSDP", string setting = "transformer_layer_cls_to_wrap")
     {
-        var classes = names is { Count: > 0 } ? names : DeclaredBy(model) ?? Guess(model, feature);
+        var classes = names is { Count: > 0 } ? names : LayerClasses(model) ?? throw new ArgumentException(
+            $"{feature}: {model.GetName()} repeats no class of modules, so its layers cannot be guessed. "
+            + (feature == "FSDP" ? "Name them (TransformerClsNamesToWrap, fsdp_transformer_layer_cls_to_wrap), or use another auto_wrap_policy." : "Choose the modules."));
         var found = model.modules().Select(ClassName).ToHashSet(StringComparer.Ordinal);
         if (classes.FirstOrDefault(name => !found.Contains(name)) is { } missing)
             throw new ArgumentException(
-                $"{feature}: the model has no module of class '{missing}' (transformer_layer_cls_to_wrap). Its classes are {string.Join(", ", found.Order(StringComparer.Ordinal))}.");
+                $"{feature}: the model has no module of class '{missing}' ({setting}). Its classes are {string.Join(", ", found.Order(StringComparer.Ordinal))}.");
         var wanted = classes.ToHashSet(StringComparer.Ordinal);
         return (_, module) => wanted.Contains(ClassName(module));
     }
@@ -40,19 +43,18 @@ internal static class WrapPolicies
     /// <summary>A module's class without its type arguments.</summary>
     public static string ClassName(Module module) => module.GetType().Name.Split('`')[0];
 
-    private static IReadOnlyList<string>? DeclaredBy(Module model) =>
-        model.modules().Prepend(model).OfType<ITransformerModel>().FirstOrDefault()?.LayerClassNames;
-
-    /// <summary>The class that a container repeats most, counted by parameters where two are repeated equally often.</summary>
-    private static IReadOnlyList<string> Guess(Module model, string feature)
+    /// <summary>
+    /// The classes of a model's layers: those that it declares, else the one that a container repeats most, counted by parameters where two
+    /// are repeated equally often; null where nothing is repeated.
+    /// </summary>
+    public static IReadOnlyList<string>? LayerClasses(Module model)
     {
+        if (model.modules().Prepend(model).OfType<ITransformerModel>().FirstOrDefault() is { } declares) return declares.LayerClassNames;
         var repeated = model.modules().Prepend(model)
             .SelectMany(parent => parent.children().Where(child => child.children().Any()).GroupBy(ClassName))
             .Where(group => group.Count() > 1)
             .OrderByDescending(group => group.Count()).ThenByDescending(group => group.First().parameters().Sum(parameter => parameter.numel()))
             .FirstOrDefault();
-        return repeated is not null ? [repeated.Key] : throw new ArgumentException(
-            $"{feature}: {model.GetName()} repeats no class of modules, so its layers cannot be guessed. "
-            + (feature == "FSDP" ? "Name them (TransformerClsNamesToWrap, fsdp_transformer_layer_cls_to_wrap), or use another auto_wrap_policy." : "Choose the modules."));
+        return repeated is null ? null : [repeated.Key];
     }
 }
