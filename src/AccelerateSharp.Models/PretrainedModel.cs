@@ -58,9 +58,14 @@ public abstract class PretrainedModel : Module<ModelInputs, ModelOutput>, ITrans
     /// <returns>The model, in evaluation mode. Weights that the files lack are new, which is told.</returns>
     /// <inheritdoc cref="FromConfig(string, ScalarType, Device?)" path="/exception"/>
     /// <exception cref="InvalidDataException">A saved tensor has another shape than the model's.</exception>
-    public static PretrainedModel FromPretrained(string folder, ScalarType? dtype = null, Device? device = null)
+    public static PretrainedModel FromPretrained(string folder, ScalarType? dtype = null, Device? device = null) =>
+        FromPretrained(folder, config => config, dtype, device);
+
+    /// <summary>The same with a configuration that is changed after it was read.</summary>
+    internal static PretrainedModel FromPretrained(string folder, Func<PretrainedConfig, PretrainedConfig> change, ScalarType? dtype, Device? device)
     {
-        var (family, config) = ModelFamily.ReadConfig(ConfigFiles.Resolve(folder));
+        var (family, saved) = ModelFamily.ReadConfig(ConfigFiles.Resolve(folder));
+        var config = change(saved);
         var model = BigModeling.InitEmptyWeights(() => family.Build(config, ScalarType.Float32, device: null));
         WeightLoading.Fill(model, folder, dtype, device ?? CPU);
         model.eval();

@@ -10,6 +10,8 @@ namespace AccelerateSharp.Models.Configuration;
     ReadCommentHandling = JsonCommentHandling.Skip,
     AllowTrailingCommas = true,
     WriteIndented = true)]
+[JsonSerializable(typeof(BertConfig))]
 [JsonSerializable(typeof(Gpt2Config))]
 [JsonSerializable(typeof(LlamaConfig))]
+[JsonSerializable(typeof(ViTConfig))]
 internal sealed partial class ConfigJson : JsonSerializerContext;

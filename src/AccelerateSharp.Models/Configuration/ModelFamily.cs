@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using AccelerateSharp.Models.Decoders;
+using AccelerateSharp.Models.Encoders;
 using static TorchSharp.torch;
 
 namespace AccelerateSharp.Models.Configuration;
@@ -12,7 +13,7 @@ namespace AccelerateSharp.Models.Configuration;
 internal sealed record ModelFamily(
     IReadOnlyList<string> Types, JsonTypeInfo Json, Func<PretrainedConfig, string, ScalarType, Device?, PretrainedModel> Create)
 {
-    private static readonly ModelFamily[] _all = [DecoderFamilies.Llama, DecoderFamilies.Gpt2];
+    private static readonly ModelFamily[] _all = [DecoderFamilies.Llama, DecoderFamilies.Gpt2, EncoderFamilies.Bert, EncoderFamilies.ViT];
 
     /// <exception cref="NotSupportedException">No model of ours is of this type.</exception>
     public static ModelFamily Of(string modelType, string where) =>
