@@ -62,6 +62,7 @@ public sealed partial class Accelerator
         if (inWindow) (_held ??= new HeldGradients(UnreducedParameters())).Hold();
         else _held?.Release();
         if (!synchronize || inWindow) return;
+        AfterFp8Step();
         _lossScaling?.AfterBackward(_optimizers, ParametersOfModels(), synchronizers.Count > 0 ? ProcessGroup : null);
         ClipAsConfigured();
     }

@@ -3,6 +3,7 @@ using AccelerateSharp.Optimizers;
 using AccelerateSharp.Parallel;
 using AccelerateSharp.Parallel.Sharding;
 using AccelerateSharp.Precision;
+using AccelerateSharp.Precision.Fp8;
 using TorchSharp.Modules;
 using static TorchSharp.torch.optim.lr_scheduler;
 using Module = TorchSharp.torch.nn.Module;
@@ -90,7 +91,8 @@ public sealed partial class Accelerator
             synchronizer = CreateReducer(model, evaluationMode);
         }
 
-        _models.Add(new PreparedModel(model, synchronizer, ForwardRegions(synchronizer), convertsOutputs: AutocastDtype is not null));
+        var float8 = CreateFp8Model(model, isSharded: synchronizer is ShardingEngine);
+        _models.Add(new PreparedModel(model, synchronizer, ForwardRegions(synchronizer, float8), float8, convertsOutputs: AutocastDtype is not null));
         ResetHeldGradients();
         return model;
     }
@@ -157,11 +159,12 @@ public sealed partial class Accelerator
     }
 
     /// <summary>What is in force while a model's forward runs, outermost first.</summary>
-    private IEnumerable<IForwardRegion> ForwardRegions(IGradientSynchronizer? synchronizer)
+    private IEnumerable<IForwardRegion> ForwardRegions(IGradientSynchronizer? synchronizer, Fp8Model? float8)
     {
         if (synchronizer is GradientReducer reducer) yield return new ReducerRegion(reducer, SynchronizesNext);
         if (synchronizer is ShardingEngine engine) yield return new ShardingRegion(engine);
         if (AutocastDtype is { } dtype && (AutocastsForward || synchronizer is not ShardingEngine)) yield return new AutocastRegion(Device, dtype, _autocast);
+        if (float8 is not null) yield return new Fp8Region(float8);
     }
 
     private GradientReducer? CreateReducer(Module model, bool evaluationMode)

@@ -46,6 +46,7 @@ public sealed partial class Accelerator
     /// <param name="gradScaler">How the loss is scaled under fp16.</param>
     /// <param name="deepSpeedPlugin">The same division in DeepSpeed's words and from its configuration files; also where <c>ACCELERATE_USE_DEEPSPEED</c> is true.</param>
     /// <param name="deepSpeedPlugins">Several of them by name, for several models; the first is selected (<see cref="AcceleratorState.SelectDeepSpeedPlugin"/>).</param>
+    /// <param name="fp8Recipe">How linear layers compute under fp8; by default the one that <c>ACCELERATE_FP8_BACKEND</c> names, else Transformer Engine's.</param>
     /// <exception cref="NotSupportedException">The device cannot compute in <paramref name="mixedPrecision"/>.</exception>
     /// <exception cref="ArgumentException">Both kinds of accumulation settings were given, or a value is out of range.</exception>
     public Accelerator(
@@ -62,7 +63,8 @@ public sealed partial class Accelerator
         FullyShardedDataParallelPlugin? fsdpPlugin = null,
         GradScalerKwargs? gradScaler = null,
         DeepSpeedPlugin? deepSpeedPlugin = null,
-        IEnumerable<KeyValuePair<string, DeepSpeedPlugin>>? deepSpeedPlugins = null)
+        IEnumerable<KeyValuePair<string, DeepSpeedPlugin>>? deepSpeedPlugins = null,
+        FP8RecipeKwargs? fp8Recipe = null)
     {
         if (deepSpeedPlugin is not null && deepSpeedPlugins is not null) throw new ArgumentException("Give either deepSpeedPlugin or deepSpeedPlugins, not both.", nameof(deepSpeedPlugins));
         if (gradientAccumulationPlugin is not null && gradientAccumulationSteps is not null)
@@ -73,7 +75,7 @@ public sealed partial class Accelerator
         _stepSchedulerWithOptimizer = stepSchedulerWithOptimizer;
         _autocast = autocast ?? new();
         _state = new AcceleratorState(cpu, initProcessGroup, distributedDataParallel, mixedPrecision, fsdpPlugin,
-            deepSpeedPlugins?.ToList() ?? (deepSpeedPlugin is null ? [] : [KeyValuePair.Create("default", deepSpeedPlugin)]), gradientAccumulationPlugin?.NumSteps ?? gradientAccumulationSteps);
+            deepSpeedPlugins?.ToList() ?? (deepSpeedPlugin is null ? [] : [KeyValuePair.Create("default", deepSpeedPlugin)]), gradientAccumulationPlugin?.NumSteps ?? gradientAccumulationSteps, fp8Recipe);
         _lossScaling = CreateLossScaling(gradScaler);
         var steps = _state.DeepSpeedPlugin?.GradientAccumulationSteps ?? gradientAccumulationPlugin?.NumSteps ?? AccumulationSteps(gradientAccumulationSteps);
         GradientState.PluginOptions = (gradientAccumulationPlugin ?? new()) with { NumSteps = steps };

@@ -13,7 +13,7 @@ public sealed class AcceleratorState
 
     internal AcceleratorState(
         bool cpu, InitProcessGroupKwargs? processGroup, DistributedDataParallelKwargs distributedDataParallel, MixedPrecision? mixedPrecision,
-        FullyShardedDataParallelPlugin? fsdp, IReadOnlyList<KeyValuePair<string, DeepSpeedPlugin>> deepSpeed, int? accumulationSteps)
+        FullyShardedDataParallelPlugin? fsdp, IReadOnlyList<KeyValuePair<string, DeepSpeedPlugin>> deepSpeed, int? accumulationSteps, FP8RecipeKwargs? fp8Recipe)
     {
         var environment = new EnvironmentReader();
         MixedPrecision = PrecisionChoice.Of(mixedPrecision, environment);
@@ -24,6 +24,7 @@ public sealed class AcceleratorState
             throw new ArgumentException("FSDP and DeepSpeed are two names for one engine: choose one of fsdpPlugin (ACCELERATE_USE_FSDP) and deepSpeedPlugin (ACCELERATE_USE_DEEPSPEED).");
         foreach (var (name, plugin) in deepSpeed) Add(name, plugin, environment, mixedPrecision, accumulationSteps);
         PrecisionSupport.Check(MixedPrecision, Device, ProcessIndex);
+        Fp8Recipe = PrecisionChoice.Recipe(MixedPrecision, fp8Recipe, environment);
         if (fsdp is null && deepSpeed.Count == 0 && environment.Flag(EnvironmentVariables.UseFsdp)) fsdp = new();
         FsdpPlugin = fsdp?.Resolve(environment);
         if (!PartialState.IsMainProcess) return;
@@ -35,6 +36,9 @@ public sealed class AcceleratorState
 
     /// <summary>The precision that prepared models compute in. Weights, gradients and optimizer states keep theirs.</summary>
     public MixedPrecision MixedPrecision { get; private set; }
+
+    /// <summary>How linear layers compute in float8; null under another precision. Every property has its value.</summary>
+    public FP8RecipeKwargs? Fp8Recipe { get; }
 
     /// <summary>How gradients are grouped and averaged.</summary>
     public DistributedDataParallelKwargs DistributedDataParallel { get; }

@@ -2,6 +2,7 @@ using System.Linq.Expressions;
 using System.Reflection;
 using AccelerateSharp.Parallel.Sharding;
 using AccelerateSharp.Precision;
+using AccelerateSharp.Precision.Fp8;
 using static TorchSharp.torch.nn;
 using Module = TorchSharp.torch.nn.Module;
 
@@ -19,11 +20,13 @@ internal sealed class PreparedModel : IDisposable
     /// <param name="model">The model; it stays the same object.</param>
     /// <param name="synchronizer">Brings its gradients together over the ranks; null where there is nothing to do.</param>
     /// <param name="regions">What is in force while its forward runs, outermost first.</param>
+    /// <param name="float8">Its linear layers under fp8; null under another precision.</param>
     /// <param name="convertsOutputs">Whether its half-precision outputs become float32.</param>
-    public PreparedModel(Module model, IGradientSynchronizer? synchronizer, IEnumerable<IForwardRegion> regions, bool convertsOutputs)
+    public PreparedModel(Module model, IGradientSynchronizer? synchronizer, IEnumerable<IForwardRegion> regions, Fp8Model? float8, bool convertsOutputs)
     {
         Model = model;
         Synchronizer = synchronizer;
+        Float8 = float8;
         _regions = [.. regions];
         _convertsOutputs = convertsOutputs;
         if (_regions.Count == 0) return;
@@ -37,6 +40,8 @@ internal sealed class PreparedModel : IDisposable
 
     public IGradientSynchronizer? Synchronizer { get; }
 
+    public Fp8Model? Float8 { get; }
+
     /// <summary>From now on the forward computes, and answers, in the precision of the weights.</summary>
     public void RestorePrecision()
     {
@@ -47,6 +52,7 @@ internal sealed class PreparedModel : IDisposable
     public void Dispose()
     {
         foreach (var hook in _hooks) hook.GetType().GetMethod("remove")!.Invoke(hook, null);
+        Float8?.Dispose();
         Synchronizer?.Dispose();
     }
 

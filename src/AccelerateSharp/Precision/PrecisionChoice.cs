@@ -1,4 +1,5 @@
 using AccelerateSharp.Launch;
+using AccelerateSharp.Precision.Fp8;
 using static TorchSharp.torch;
 
 namespace AccelerateSharp.Precision;
@@ -13,6 +14,21 @@ internal static class PrecisionChoice
         if (fromProgram is { } chosen)
             return Enum.IsDefined(chosen) ? chosen : throw new ArgumentOutOfRangeException(nameof(fromProgram), chosen, "mixedPrecision is none of No, BF16, FP16 and FP8.");
         return environment.Text(EnvironmentVariables.MixedPrecision) is { } text ? Parse(text) : MixedPrecision.No;
+    }
+
+    /// <summary>The float8 recipe with all its values: what the program says, else <c>ACCELERATE_FP8_BACKEND</c>, else Transformer Engine's.</summary>
+    /// <exception cref="ArgumentException">There is a recipe, and another precision.</exception>
+    public static FP8RecipeKwargs? Recipe(MixedPrecision precision, FP8RecipeKwargs? fromProgram, EnvironmentReader environment)
+    {
+        if (precision == MixedPrecision.FP8)
+        {
+            var variables = new Fp8Environment(environment);
+            return (fromProgram ?? variables.Backend() ?? new TERecipeKwargs()).Resolve(variables);
+        }
+
+        return fromProgram is null
+            ? null
+            : throw new ArgumentException($"fp8Recipe is a {fromProgram.GetType().Name}, and the mixed precision is {precision}. Use mixedPrecision: MixedPrecision.FP8, or leave fp8Recipe out.", nameof(fromProgram));
     }
 
     /// <summary>The dtype that autocast computes in; null where it stays off.</summary>

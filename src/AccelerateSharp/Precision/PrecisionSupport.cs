@@ -18,12 +18,10 @@ internal static class PrecisionSupport
         if (precision == MixedPrecision.No) return;
         if (device.type is not (DeviceType.CPU or DeviceType.CUDA))
             throw new NotSupportedException($"Rank {rank}: {device} computes in the precision of the weights only; use mixedPrecision: MixedPrecision.No.");
-        if (precision == MixedPrecision.FP8)
-            throw new NotSupportedException($"Rank {rank}: this version computes in bf16 and fp16, not yet in fp8; use mixedPrecision: MixedPrecision.BF16.");
-        if (precision == MixedPrecision.BF16 && device.type == DeviceType.CUDA && capability() is var found && found < _bfloat16)
+        if (precision is MixedPrecision.BF16 or MixedPrecision.FP8 && device.type == DeviceType.CUDA && capability() is var found && found < _bfloat16)
         {
             throw new NotSupportedException(
-                $"Rank {rank}: {device} has compute capability {found}, and bf16 needs {_bfloat16} or more. Use mixedPrecision: MixedPrecision.FP16 (accelerate launch --mixed_precision fp16).");
+                $"Rank {rank}: {device} has compute capability {found}, and {(precision == MixedPrecision.FP8 ? "fp8 with the rest in bf16" : "bf16")} needs {_bfloat16} or more. Use mixedPrecision: MixedPrecision.FP16 (accelerate launch --mixed_precision fp16).");
         }
     }
 }

@@ -11,6 +11,10 @@ namespace AccelerateSharp.Internal.Interop;
 /// </remarks>
 internal static partial class Autocast
 {
+    /// <summary>What linear layers compute with on this thread in place of autocast's dtype; null where that is all.</summary>
+    [field: ThreadStatic]
+    internal static object? Recipe { get; set; }
+
     internal static bool IsEnabled(DeviceType device) => GetEnabled((sbyte)device) != 0;
 
     internal static ScalarType Dtype(DeviceType device) => (ScalarType)GetDtype((sbyte)device);

@@ -32,10 +32,11 @@ internal static unsafe class AutogradNode
     /// </param>
     /// <param name="errors">Where an exception of the callback waits for the end of backward.</param>
     /// <param name="saved">What the callback needs of the forward; disposed when the node dies, whether backward came or not. Not taken over where the result is false.</param>
+    /// <param name="first">Whether the engine runs the node before all others that are ready; false: in the order of the forward, like an operator's.</param>
     /// <returns>False if gradient mode is off or no input needs a gradient: then the outputs stay what they were, without a node.</returns>
     internal static bool Attach(
         IReadOnlyList<Tensor> inputs, IReadOnlyList<Tensor> outputs, Action<GradientSlots> onGradients, BackwardErrors? errors = null,
-        IDisposable? saved = null)
+        IDisposable? saved = null, bool first = true)
     {
         if (!is_grad_enabled() || !inputs.Any(static input => input.requires_grad)) return false;
         foreach (var output in outputs)
@@ -43,7 +44,7 @@ internal static unsafe class AutogradNode
                 throw new ArgumentException("An output that already requires a gradient cannot become the output of a node: detach it first.", nameof(outputs));
 
         var callbacks = NodeCallbacks.Rent(inputs.Count, onGradients, errors ?? BackwardErrors.Shared, saved);
-        var node = NodePriority.CreateFirst(callbacks);
+        var node = first ? NodePriority.CreateFirst(callbacks) : THSAutograd_CSharpNode_ctor(callbacks.ApplyPointer, callbacks.DeletedPointer);
         if (node.Shared == 0)
         {
             callbacks.Deleted();

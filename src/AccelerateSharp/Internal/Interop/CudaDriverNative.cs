@@ -95,4 +95,14 @@ internal static unsafe partial class CudaDriverNative
 
     [LibraryImport(Library)]
     internal static partial int cuMemFreeHost(nint address);
+
+    [LibraryImport(Library)]
+    internal static partial int cuModuleLoadData(out nint module, byte* image);
+
+    [LibraryImport(Library, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int cuModuleGetFunction(out nint function, nint module, string name);
+
+    [LibraryImport(Library)]
+    internal static partial int cuLaunchKernel(
+        nint function, uint gridX, uint gridY, uint gridZ, uint blockX, uint blockY, uint blockZ, uint sharedBytes, nint stream, void** arguments, void** extra);
 }

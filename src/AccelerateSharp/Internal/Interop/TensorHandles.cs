@@ -43,6 +43,20 @@ internal static unsafe partial class TensorHandles
         Release(duplicate);
     }
 
+    /// <summary>Address of the tensor's first element; zero where there is none.</summary>
+    internal static nint DataPointer(Tensor tensor) => DataPointer(tensor.Handle);
+
+    /// <inheritdoc cref="DataPointer(Tensor)"/>
+    internal static nint DataPointer(nint handle)
+    {
+        if (aoti_torch_get_data_ptr(handle, out var address) != 0)
+            throw new InvalidOperationException("libtorch could not tell where a tensor lies (aoti_torch_get_data_ptr).");
+        return address;
+    }
+
+    [LibraryImport(NativeLibraries.TorchCpu)]
+    private static partial int aoti_torch_get_data_ptr(nint handle, out nint address);
+
     [LibraryImport(NativeLibraries.TorchCpu)]
     private static partial int aoti_torch_new_tensor_handle(nint handle, out nint duplicate);
 

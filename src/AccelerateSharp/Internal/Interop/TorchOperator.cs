@@ -68,6 +68,17 @@ internal sealed unsafe class TorchOperator
         return [.. tensors];
     }
 
+    /// <inheritdoc cref="Call"/>
+    /// <returns>The only result, a whole number.</returns>
+    internal long CallForInteger(params ReadOnlySpan<TorchArgument> arguments)
+    {
+        if (_schema.Results is not [{ Kind: TorchKind.Int, IsList: false }])
+            throw new InvalidOperationException($"{Name} does not return exactly one integer.");
+        Span<ulong> stack = stackalloc ulong[StackSize];
+        Invoke(stack, arguments);
+        return (long)stack[0];
+    }
+
     private int StackSize => Math.Max(1, Math.Max(_schema.Parameters.Count, _schema.Results.Count));
 
     private static nint[] Handles(ulong word, TorchType type) => type switch

@@ -1,0 +1,84 @@
+using AccelerateSharp.Internal.Interop;
+using static TorchSharp.torch;
+using Module = TorchSharp.torch.nn.Module;
+
+namespace AccelerateSharp.Precision.Fp8;
+
+/// <summary>A prepared model whose linear layers compute in float8.</summary>
+internal sealed class Fp8Model : IDisposable
+{
+    [ThreadStatic]
+    private static InputCache? _cache;
+
+    private readonly Module _model;
+    private readonly Fp8Linear[] _layers;
+    private readonly DelayedScaling? _scaling;
+    private readonly float _factor;
+    private bool _looked;
+
+    /// <param name="model">The model, on its device.</param>
+    /// <param name="settings">The recipe.</param>
+    /// <param name="isSharded">Whether the memory of weights comes and goes between forward and backward.</param>
+    /// <param name="device">Where it computes.</param>
+    /// <param name="errors">Where exceptions of its backward wait.</param>
+    public Fp8Model(Module model, Fp8Settings settings, bool isSharded, Device device, BackwardErrors errors)
+    {
+        (_model, Settings, IsSharded, Errors) = (model, settings, isSharded, errors);
+        _factor = MathF.Pow(2, -settings.Margin);
+        Choice = LayerChoice.Of(model, settings);
+        if (settings.Delayed is { } delayed && Choice.Chosen.Count > 0)
+        {
+            Float8Kind[] kinds = [.. Choice.Chosen.SelectMany(_ => new[] { settings.Forward, settings.Forward, settings.Backward })];
+            _scaling = new DelayedScaling(kinds, delayed.HistoryLength, delayed.UseMax, settings.Margin, delayed.Interval, device);
+        }
+
+        _layers = [.. Choice.Chosen.Select((chosen, i) => new Fp8Linear(chosen.Name, chosen.Layer, this, i))];
+    }
+
+    public Fp8Settings Settings { get; }
+
+    public LayerChoice Choice { get; }
+
+    public bool IsSharded { get; }
+
+    public BackwardErrors Errors { get; }
+
+    /// <summary>The scales of all layers; null under current scaling.</summary>
+    public DelayedScaling? Scaling => _scaling;
+
+    /// <summary>This thread's.</summary>
+    public InputCache Cache => _cache ??= new();
+
+    /// <summary>Whether a forward that begins now computes in float8.</summary>
+    public bool IsInForce => _model.training || Settings.InEvaluation;
+
+    /// <summary>How to scale a tensor.</summary>
+    public ScaleSource SourceOf(int slot) => _scaling?.SourceOf(slot, note: _model.training) ?? new ScaleSource(null, null, _factor);
+
+    /// <summary>After a backward that ends a step.</summary>
+    /// <param name="group">All ranks; null in a job of one process.</param>
+    /// <returns>What to tell the user once; null where nothing is wrong.</returns>
+    public string? AfterStep(ProcessGroup? group)
+    {
+        _scaling?.Advance(group);
+        if (_looked) return null;
+        _looked = true;
+        var idle = _layers.Where(layer => !layer.HasComputed).Select(layer => layer.Name).ToList();
+        return idle.Count == 0
+            ? null
+            : $"fp8: these layers did not compute in float8 in the first step: {string.Join(", ", idle)}. Either the model does not use them, or it calls their forward and not call.";
+    }
+
+    /// <summary>At the end of a forward, also of one that threw.</summary>
+    public static void EndForward()
+    {
+        LinearWindow.Close();
+        _cache?.Dispose();
+    }
+
+    public void Dispose()
+    {
+        foreach (var layer in _layers) layer.Dispose();
+        _scaling?.Dispose();
+    }
+}

@@ -1,0 +1,24 @@
+using AccelerateSharp.Internal.Interop;
+using AccelerateSharp.Parallel;
+
+namespace AccelerateSharp.Precision.Fp8;
+
+/// <summary>A prepared model's forward computes its linear layers in float8.</summary>
+internal sealed class Fp8Region(Fp8Model model) : IForwardRegion
+{
+    public IDisposable Enter(bool nested)
+    {
+        var scope = new Scope(Autocast.Recipe);
+        Autocast.Recipe = model.IsInForce ? model : null;
+        return scope;
+    }
+
+    private sealed class Scope(object? outer) : IDisposable
+    {
+        public void Dispose()
+        {
+            Autocast.Recipe = outer;
+            Fp8Model.EndForward();
+        }
+    }
+}
