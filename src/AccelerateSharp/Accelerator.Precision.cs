@@ -1,5 +1,7 @@
 using AccelerateSharp.Parallel;
+using AccelerateSharp.Parallel.Sharding;
 using AccelerateSharp.Precision;
+using TorchSharp;
 using TorchSharp.Modules;
 using static TorchSharp.torch;
 using Optimizer = TorchSharp.torch.optim.Optimizer;
@@ -45,6 +47,28 @@ public sealed partial class Accelerator
     public void UnscaleGradients(Optimizer? optimizer = null)
     {
     }
+
+    /// <summary>Which numbers a prepared model stores, computes with and sends: a table of what is really there.</summary>
+    /// <remarks>Optimizer states are made in the first step; before it they are not in the table. docs/mixed-precision.md has the table of all configurations.</remarks>
+    /// <param name="model">A prepared model.</param>
+    /// <exception cref="ArgumentException">The model is not prepared.</exception>
+    public PrecisionReport PrecisionReport(torch.nn.Module model)
+    {
+        ArgumentNullException.ThrowIfNull(model);
+        var prepared = _models.Find(prepared => prepared.Model == model)
+            ?? throw new ArgumentException($"PrecisionReport: {model.GetName()} is not prepared; call accelerator.Prepare(model) first.", nameof(model));
+        var autocast = _autocast.Enabled && prepared.ComputesUnderAutocast ? AutocastDtype : null;
+        return new(
+            $"{model.GetType().Name}: mixed precision {MixedPrecision.ToString().ToLowerInvariant()}, {Strategy(prepared.Synchronizer)}",
+            new PrecisionInspector(autocast, _optimizers).Rows(model, prepared.Synchronizer));
+    }
+
+    private string Strategy(IGradientSynchronizer? synchronizer) => synchronizer switch
+    {
+        ShardingEngine engine => $"sharded (ZeRO stage {(int)engine.Options.Stage}) over {NumProcesses} processes",
+        not null => $"data parallel over {NumProcesses} processes",
+        _ => "one process",
+    };
 
     private bool StepWasSkipped(Optimizer? optimizer) => _lossScaling?.WasSkipped(optimizer) ?? false;
 

@@ -89,7 +89,7 @@ public sealed class GradScaler : IDisposable
     internal void Rescale(IEnumerable<Tensor> gradients)
     {
         using var noGrad = no_grad();
-        foreach (var (device, tensors) in Alike(gradients))
+        foreach (var (device, tensors) in AlikeTensors.Of(gradients))
         {
             using var scale = _scale.to(device);
             _multiply.Call(tensors, scale);
@@ -102,7 +102,7 @@ public sealed class GradScaler : IDisposable
     {
         using var noGrad = no_grad();
         var foundAny = zeros_like(_scale);
-        foreach (var (device, tensors) in Alike(gradients))
+        foreach (var (device, tensors) in AlikeTensors.Of(gradients))
         {
             using var found = zeros([], dtype: ScalarType.Float32, device: device);
             using var exact = _scale.to(ScalarType.Float64);
@@ -129,9 +129,4 @@ public sealed class GradScaler : IDisposable
 
         _update.Call(_scale, _growthTracker, foundInf, _growthFactor, _backoffFactor, (long)_growthInterval);
     }
-
-    /// <summary>Operators over lists want one device and one dtype.</summary>
-    private static IEnumerable<(Device Device, List<Tensor> Tensors)> Alike(IEnumerable<Tensor> gradients) =>
-        gradients.GroupBy(gradient => (gradient.device_type, gradient.device_index, gradient.dtype))
-            .Select(group => (group.First().device, group.ToList()));
 }

@@ -130,6 +130,9 @@ public sealed partial class ProcessGroup
             OutputSplits = outputSplits ?? [],
         };
 
+    /// <summary>Is shown every operation before it starts: to weigh what a strategy sends.</summary>
+    internal Action<CollectiveCall>? Observer { get; set; }
+
     /// <summary>Last step before the backend: numbers the call, and refuses it on a broken group.</summary>
     private CollectiveCall Prepare(CollectiveCall call)
     {
@@ -138,6 +141,7 @@ public sealed partial class ProcessGroup
             ObjectDisposedException.ThrowIf(_disposed, this);
             call.SequenceNumber = Number(call);
             Health.ThrowIfFailed(call);
+            Observer?.Invoke(call);
             return call;
         }
         catch

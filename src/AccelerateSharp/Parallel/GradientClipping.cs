@@ -1,11 +1,14 @@
+using AccelerateSharp.Internal.Interop;
 using TorchSharp.Modules;
 using static TorchSharp.torch;
 
 namespace AccelerateSharp.Parallel;
 
-/// <summary>Gradient clipping that leaves the host free: nothing is read back from the device.</summary>
+/// <summary>Gradient clipping that leaves the host free: nothing is read back from the device, and a few kernels take whole lists.</summary>
 internal static class GradientClipping
 {
+    private static readonly TorchOperator _multiply = TorchOperator.Get("aten::_foreach_mul_.Tensor(Tensor(a!)[] self, Tensor other) -> ()");
+
     /// <summary>PyTorch's <c>clip_grad_norm_</c>: one coefficient for all gradients, min(1, max / (norm + 1e-6)).</summary>
     /// <param name="parameters">The parameters.</param>
     /// <param name="maxNorm">The largest norm allowed.</param>
@@ -24,7 +27,8 @@ internal static class GradientClipping
         if (norms.Length == 0) return zeros(1, device: device).squeeze().MoveToOuterDisposeScope();
         var total = Norm(stack(norms), normType);
         var coefficient = (maxNorm / (total + 1e-6)).clamp_max(1.0);
-        foreach (var gradient in gradients) gradient.mul_(coefficient.to(gradient.device));
+        foreach (var (where, alike) in AlikeTensors.Of(gradients.Where(gradient => !gradient.is_sparse))) _multiply.Call(alike, coefficient.to(where));
+        foreach (var gradient in gradients.Where(gradient => gradient.is_sparse)) gradient.mul_(coefficient.to(gradient.device));
         return total.MoveToOuterDisposeScope();
     }
 
@@ -42,9 +46,12 @@ internal static class GradientClipping
     /// <summary>The norm of gradients that lie here, and on the other ranks of a group.</summary>
     private static Tensor NormOf(List<Tensor> gradients, double normType, ProcessGroup? group, Device device)
     {
-        var mine = gradients.Count == 0
-            ? zeros(1, device: device).squeeze()
-            : Norm(stack([.. gradients.Select(gradient => Norm(gradient, normType).to(ScalarType.Float32).to(device))]), normType);
+        var norms = AlikeTensors.Of(gradients.Where(gradient => !gradient.is_sparse && gradient.numel() > 0))
+            .Select(alike => ForeachScript.Norms(alike.Tensors, normType))
+            .Concat(gradients.Where(gradient => gradient.is_sparse).Select(gradient => Norm(gradient, normType).unsqueeze(0)))
+            .Select(part => part.to(ScalarType.Float32).to(device))
+            .ToArray();
+        var mine = norms.Length == 0 ? zeros(1, device: device).squeeze() : Norm(cat(norms), normType);
         if (group is null) return mine;
         // What is exchanged lives where the group's backend works, whatever the gradients were moved to.
         var isMax = double.IsPositiveInfinity(normType);

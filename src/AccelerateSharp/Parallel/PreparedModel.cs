@@ -42,6 +42,9 @@ internal sealed class PreparedModel : IDisposable
 
     public Fp8Model? Float8 { get; }
 
+    /// <summary>Whether its forward runs under autocast.</summary>
+    public bool ComputesUnderAutocast => _regions.Exists(region => region is AutocastRegion);
+
     /// <summary>From now on the forward computes, and answers, in the precision of the weights.</summary>
     public void RestorePrecision()
     {
