@@ -41,9 +41,11 @@ internal static class PrecisionBytes
 
         var ranks = strategy == "fsdp" ? context.Size : 1;
         Weighs(Parse(row[0]), model.parameters(), "weights");
-        Weighs(Parse(row[2]), model.parameters().Select(parameter => parameter.grad!), "gradients");
-        Weighs(Parse(row[4]), model.parameters().Select(parameter => optimizer.StateOf(parameter)["exp_avg"]), "first moments");
-        Weighs(Parse(row[4]), model.parameters().Select(parameter => optimizer.StateOf(parameter)["exp_avg_sq"]), "second moments");
+        Weighs(Parse(row[2]), model.parameters().Select(parameter => parameter.grad).OfType<Tensor>(), "gradients");
+        // A rank that holds no part of a parameter has no state of it.
+        var trained = model.parameters().Where(parameter => parameter.numel() > 0).ToList();
+        Weighs(Parse(row[4]), trained.Select(parameter => optimizer.StateOf(parameter)["exp_avg"]), "first moments");
+        Weighs(Parse(row[4]), trained.Select(parameter => optimizer.StateOf(parameter)["exp_avg_sq"]), "second moments");
         var reductions = sent.Where(call => call.Kind is CollectiveKind.ReduceScatter || (strategy == "ddp" && call.Kind is CollectiveKind.AllReduce && call.Count > 1)).ToList();
         Near(parameters * Size(Parse(row[3])), reductions.Sum(call => call.Count * Size(call.Dtype)), "sent gradients");
         if (strategy == "fsdp")
