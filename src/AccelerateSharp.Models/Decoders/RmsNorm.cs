@@ -1,4 +1,5 @@
 using AccelerateSharp.Internal.Interop;
+using AccelerateSharp.Kernels;
 using AccelerateSharp.Models.Internal;
 using TorchSharp.Modules;
 using TorchSharp.Utils;
@@ -30,8 +31,10 @@ internal sealed class RmsNorm : Module<Tensor, Tensor>
 
     public override Tensor forward(Tensor input)
     {
+        var isAutocast = AutocastDtype.TryGet(input.device.type, out var dtype);
+        if ((isAutocast || input.dtype == _weight.dtype) && RmsNormKernel.TryApply(input, _weight, _epsilon, isAutocast ? dtype : input.dtype) is { } fused) return fused;
         var normalized = _norm.CallForTensor(input, _shape, _weight, _epsilon);
-        if (!AutocastDtype.TryGet(input.device.type, out var dtype) || normalized.dtype == dtype) return normalized;
+        if (!isAutocast || normalized.dtype == dtype) return normalized;
         using (normalized) return normalized.to(dtype);
     }
 }

@@ -1,3 +1,4 @@
+using AccelerateSharp.Kernels;
 using static TorchSharp.torch;
 
 namespace AccelerateSharp.Models.Decoders;
@@ -11,6 +12,7 @@ internal static class Rotary
     /// <returns>The same shape and dtype; computed in the dtype of the rows.</returns>
     public static Tensor Apply(Tensor heads, Tensor cos, Tensor sin)
     {
+        if (RotaryKernel.TryApply(heads, cos, sin) is { } fused) return fused;
         using var rolled = heads.roll(heads.shape[^1] / 2, -1);
         var rotated = (heads * cos).addcmul_(rolled, sin, 1);
         if (rotated.dtype == heads.dtype) return rotated;

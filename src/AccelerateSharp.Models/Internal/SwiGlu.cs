@@ -1,4 +1,5 @@
 using AccelerateSharp.Internal.Interop;
+using AccelerateSharp.Kernels;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;
 
@@ -12,7 +13,7 @@ internal static class SwiGlu
     public static Tensor Apply(Tensor gate, Tensor up)
     {
         Tensor product;
-        using (no_grad()) product = functional.silu(gate).mul_(up);
+        using (no_grad()) product = GatedKernel.TryMultiply(gate, up) ?? functional.silu(gate).mul_(up);
         if (!is_grad_enabled() || !(gate.requires_grad || up.requires_grad)) return product;
         var saved = new SavedTensors();
         var (savedGate, savedUp) = (gate.detach(), up.detach());
@@ -25,8 +26,17 @@ internal static class SwiGlu
     {
         if (saved.IsDisposed) throw new InvalidOperationException("Backward ran a second time through a model whose activations were freed: use retain_graph the first time, or compute the forward again.");
         if (gradients[0] is not { } gradient) return;
-        using (var activated = functional.silu(gate)) gradients.PassOn(1, gradient * activated);
-        using (var ofActivated = gradient * up) gradients.PassOn(0, _siluBackward.CallForTensor(ofActivated, gate));
+        if (GatedKernel.TryDifferentiate(gradient, gate, up) is var (ofGate, ofUp))
+        {
+            gradients.PassOn(0, ofGate);
+            gradients.PassOn(1, ofUp);
+        }
+        else
+        {
+            using (var activated = functional.silu(gate)) gradients.PassOn(1, gradient * activated);
+            using (var ofActivated = gradient * up) gradients.PassOn(0, _siluBackward.CallForTensor(ofActivated, gate));
+        }
+
         if (!AutogradNode.KeepsGraph) saved.Dispose();
     }
 }

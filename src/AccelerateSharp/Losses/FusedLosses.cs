@@ -17,7 +17,7 @@ public static class FusedLosses
     /// </para>
     /// <para>
     /// Under autocast the products are in its dtype; softmax and loss are in float32 always (float64 for float64), and so are the
-    /// sums of the weight's gradient. Backward runs once; gradients of gradients do not exist.
+    /// sums of the weight's gradient. Backward runs once, unless it is told to keep the graph; gradients of gradients do not exist.
     /// </para>
     /// <para>
     /// Call it inside of the model's forward: there a sharded weight is whole, and a weight that is shared with the embedding

@@ -58,13 +58,13 @@ internal static class LinearCrossEntropyNode
     private static void PassOnScaled(Tensor?[] gradients, ScalarType[] dtypes, Tensor? divisor, SavedTensors saved, GradientSlots slots)
     {
         if (saved.IsDisposed)
-            throw new InvalidOperationException("LinearCrossEntropy: backward ran twice over one loss; its gradients were given away the first time. Compute the loss again.");
+            throw new InvalidOperationException("LinearCrossEntropy: backward ran twice over one loss; its gradients were given away the first time. Use retain_graph then, or compute the loss again.");
         using var noGrad = no_grad();
         var factor = slots[0]!;
         if (divisor is not null) factor = factor / divisor;
         for (var i = 0; i < gradients.Length; i++)
-            if (gradients[i] is { } gradient) slots.PassOn(i, gradient.mul_(factor).to(dtypes[i]));
-        saved.Dispose();
+            if (gradients[i] is { } gradient) slots.PassOn(i, (AutogradNode.KeepsGraph ? gradient * factor : gradient.mul_(factor)).to(dtypes[i]));
+        if (!AutogradNode.KeepsGraph) saved.Dispose();
     }
 
     private static void ComputeAgain(LinearHead head, CrossEntropyOptions options, GradientNeeds needs, GradientSlots slots)

@@ -1,4 +1,5 @@
 using AccelerateSharp.Internal.Interop;
+using AccelerateSharp.Kernels;
 using static TorchSharp.torch;
 
 namespace AccelerateSharp.Losses;
@@ -64,18 +65,30 @@ internal sealed class LinearCrossEntropyPass
         {
             using var chunk = NewDisposeScope();
             var hidden = _hidden.narrow(0, start, length);
-            var targets = _targets.narrow(0, start, length);
-            var logProbabilities = LogProbabilities(hidden);
-            Losses.narrow(0, start, length).copy_(LossesOf(logProbabilities, targets).mul_(_counts.narrow(0, start, length)));
-            if (needs.Any) Differentiate(hidden, targets, logProbabilities, rowWeights.narrow(0, start, length), start);
+            var (targets, weights) = (_targets.narrow(0, start, length), rowWeights.narrow(0, start, length));
+            var losses = Losses.narrow(0, start, length);
+            var logits = Logits(hidden);
+            var gradient = needs.Any ? empty(logits.shape, _head.Dtype, device) : null;
+            if (!CrossEntropyKernel.TryRun(logits, targets, weights, _options.LabelSmoothing, losses, gradient))
+            {
+                gradient?.Dispose();
+                gradient = null;
+                var logProbabilities = logits.log_softmax(1);
+                logits.Dispose();
+                losses.copy_(LossesOf(logProbabilities, targets));
+                if (needs.Any) gradient = Differentiate(targets, logProbabilities, weights);
+            }
+
+            logits.Dispose();
+            losses.mul_(_counts.narrow(0, start, length));
+            if (gradient is not null) AddGradients(hidden, gradient, start);
         }
     }
 
-    private Tensor LogProbabilities(Tensor hidden)
+    private Tensor Logits(Tensor hidden)
     {
-        using var logits = WideProduct.Multiply(hidden, _weight.t(), _head.SumDtype);
-        if (_bias is not null) logits.add_(_bias);
-        return logits.log_softmax(1);
+        var logits = WideProduct.Multiply(hidden, _weight.t(), _head.SumDtype);
+        return _bias is null ? logits : logits.add_(_bias);
     }
 
     private Tensor LossesOf(Tensor logProbabilities, Tensor targets)
@@ -85,25 +98,22 @@ internal sealed class LinearCrossEntropyPass
         return smoothing == 0 ? losses : losses.mul_(1 - smoothing).sub_(logProbabilities.mean([1]).mul_(smoothing));
     }
 
-    private void Differentiate(Tensor hidden, Tensor targets, Tensor logProbabilities, Tensor rowWeights, long start)
+    /// <summary>The gradient of the logits in the dtype of the products: probability minus target distribution, written over the logarithms.</summary>
+    private Tensor Differentiate(Tensor targets, Tensor logProbabilities, Tensor rowWeights)
     {
         var smoothing = _options.LabelSmoothing;
-        // Of the logits: probability minus target distribution, written over the logarithms.
         var gradient = logProbabilities.exp_();
         if (smoothing > 0) gradient.sub_(smoothing / _head.Vocabulary);
         gradient.scatter_add_(1, targets, full(targets.shape, smoothing - 1, gradient.dtype, gradient.device));
-        if (_head.Dtype == gradient.dtype)
-        {
-            gradient.mul_(rowWeights);
-        }
-        else
-        {
-            var narrow = empty(gradient.shape, _head.Dtype, gradient.device);
-            _multiplyInto.Call(gradient, rowWeights, narrow);
-            gradient.Dispose();
-            gradient = narrow;
-        }
+        if (_head.Dtype == gradient.dtype) return gradient.mul_(rowWeights);
+        var narrow = empty(gradient.shape, _head.Dtype, gradient.device);
+        _multiplyInto.Call(gradient, rowWeights, narrow);
+        gradient.Dispose();
+        return narrow;
+    }
 
+    private void AddGradients(Tensor hidden, Tensor gradient, long start)
+    {
         if (HiddenGradient is not null) _productInto.Call(gradient, _weight, HiddenGradient.narrow(0, start, hidden.shape[0]));
         if (WeightGradient is not null) WideProduct.Accumulate(WeightGradient, gradient.t(), hidden);
         BiasGradient?.add_(gradient.sum([0L], false, _head.SumDtype));
