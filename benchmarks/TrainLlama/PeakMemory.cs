@@ -18,6 +18,8 @@ internal sealed unsafe partial class PeakMemory
         if (device.type != TorchSharp.DeviceType.CUDA) return;
         if (Environment.GetEnvironmentVariable("TRAIN_LLAMA_MEMORY") is { Length: > 0 } library && NativeLibrary.TryLoad(library, out var handle))
             _peak = (delegate* unmanaged[Cdecl]<int, int, long>)NativeLibrary.GetExport(handle, "peak_bytes");
+        // The driver answers threads that have a context, and libtorch makes one with its first tensor.
+        empty(1, device: device).Dispose();
         _before = Used();
     }
 
