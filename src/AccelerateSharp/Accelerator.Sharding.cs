@@ -1,4 +1,5 @@
 using AccelerateSharp.Parallel.Sharding;
+using AccelerateSharp.Parallel.Sharding.Timeline;
 using TorchSharp.Modules;
 using Module = TorchSharp.torch.nn.Module;
 
@@ -11,6 +12,25 @@ public sealed partial class Accelerator
 
     /// <summary>The engine of a prepared model; null where the model is not sharded.</summary>
     internal ShardingEngine? EngineOf(Module model) => Engines().FirstOrDefault(engine => engine.Model == model);
+
+    /// <summary>Records what the units of sharded models do when, until the result is disposed; then writes it for Chrome's trace viewer (chrome://tracing, Perfetto).</summary>
+    /// <remarks>
+    /// <para><c>using (accelerator.RecordTimeline("trace.json")) { one step }</c> writes trace.rank0.json on rank 0, and so on.</para>
+    /// <para>
+    /// Gathers and reductions are shown in lanes of their own beside the units' forward and backward. On GPUs times are the device's, which nothing waits
+    /// for until the end; on CPUs they are the host's, and a gather ends where it is waited for. <c>otherData</c> says how many
+    /// microseconds of gathering there were, and how many of them under a unit's computation.
+    /// </para>
+    /// </remarks>
+    /// <param name="path">The file; each rank puts its number before the extension.</param>
+    /// <exception cref="InvalidOperationException">No sharded model is prepared.</exception>
+    public IDisposable RecordTimeline(string path)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        var engines = Engines().ToList();
+        return engines.Count > 0 ? new TimelineRecording(engines, path)
+            : throw new InvalidOperationException("RecordTimeline: no sharded model is prepared, so there are no units to record. Give the accelerator an fsdpPlugin, and prepare the model first.");
+    }
 
     /// <summary>Divides a model between the ranks, if that is asked for, and the states of the optimizers that train it.</summary>
     private ShardingEngine? CreateEngine(Module model)

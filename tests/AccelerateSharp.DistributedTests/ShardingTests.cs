@@ -4,10 +4,10 @@ namespace AccelerateSharp.DistributedTests;
 public class ShardingTests
 {
     [Theory]
-    [InlineData(1, "FullShard,accumulate,clip NoShard,bf16,optimizer-first")]
-    [InlineData(2, "FullShard,everything,clip,steps=8 FullShard,accumulate,clip,post,optimizer-first FullShard,bf16,accumulate,offload FullShard,checkpoint,everything,clip,steps=6")]
-    [InlineData(2, "ShardGradOp,accumulate,offload ShardGradOp,bf16,clip,checkpoint NoShard,accumulate,clip FullShard,v2,no-prefetch ShardGradOp,v2")]
-    [InlineData(4, "HybridShard,accumulate,clip HybridShardZero2,bf16,clip FullShard,reshard2,clip FullShard,bf16,accumulate,steps=10")]
+    [InlineData(1, "FullShard,accumulate,clip NoShard,bf16,optimizer-first FullShard,bf16,checkpoint,clip ShardGradOp,accumulate,offload")]
+    [InlineData(2, "FullShard,everything,clip,steps=8 FullShard,accumulate,clip,post,optimizer-first FullShard,bf16,accumulate,offload FullShard,checkpoint,everything,clip,steps=6 FullShard,bf16,checkpoint,accumulate,clip")]
+    [InlineData(2, "ShardGradOp,accumulate,offload ShardGradOp,bf16,clip,checkpoint NoShard,accumulate,clip,checkpoint NoShard,bf16 FullShard,v2,no-prefetch ShardGradOp,v2 ShardGradOp,clip")]
+    [InlineData(4, "HybridShard,accumulate,clip,checkpoint HybridShardZero2,bf16,clip,accumulate HybridShard,bf16 FullShard,reshard2,clip,checkpoint FullShard,bf16,accumulate,steps=10 ShardGradOp,steps=10 NoShard,steps=10")]
     public void Losses_are_those_of_one_process(int size, string cases) => WorkerGroup.Run("ShardingEquality", size, cases.Split(' '));
 
     [Theory]
@@ -20,6 +20,9 @@ public class ShardingTests
     [InlineData(1)]
     [InlineData(2)]
     public void What_a_program_does_out_of_order_works_or_is_explained(int size) => WorkerGroup.Run("ShardingMisuses", size);
+
+    [Fact]
+    public void Settings_do_what_they_say() => WorkerGroup.Run("ShardingSettings", 2);
 
     [Fact]
     public void A_unit_that_one_rank_skips_is_named() => WorkerGroup.Run("ShardingSkippedUnit", 2);

@@ -16,12 +16,13 @@ internal static class ShardingModels
         ("blocks", static () => new Stack(4), static rows => randn(rows, Width)),
         ("frozen weights inside of units", static () => new Stack(3, adapters: true), static rows => randn(rows, Width)),
         ("a unit that runs twice", static () => new Stack(2, repeats: 2), static rows => randn(rows, Width)),
+        ("multi-head attention as a unit", static () => new Attending(), static rows => randn(rows, 4, Width)),
         .. EqualityModels.All.Where(static model => model.Name is not "parameter also used outside of the forward"),
     ];
 
     /// <summary>Units: blocks, and in the other models whatever computes in native code, and linear layers.</summary>
     public static bool IsUnit(string name, Module module) =>
-        module is Block or Modules.LSTM or Modules.TransformerEncoderLayer or Modules.Conv2d || (module is Linear && !name.Contains("_layers", StringComparison.Ordinal));
+        module is Block or Modules.LSTM or Modules.MultiheadAttention or Modules.TransformerEncoderLayer or Modules.Conv2d || (module is Linear && !name.Contains("_layers", StringComparison.Ordinal));
 
     /// <summary>A residual block; with adapters, its weights are frozen and a small product beside them is trained.</summary>
     internal sealed class Block : Module<Tensor, Tensor>
@@ -45,6 +46,23 @@ internal static class ShardingModels
             var hidden = _layers_up.call(_norm.call(input));
             if (_layers_adapter is not null) hidden += _layers_adapter.call(input);
             return input + _layers_down.call(functional.gelu(hidden));
+        }
+    }
+
+    /// <summary>Attention that computes in native code.</summary>
+    private sealed class Attending : Module<Tensor, Tensor>
+    {
+        private readonly Modules.MultiheadAttention _attention = MultiheadAttention(Width, 2);
+        private readonly Linear _layers_head = Linear(Width, 1);
+
+        public Attending()
+            : base(nameof(Attending)) => RegisterComponents();
+
+        public override Tensor forward(Tensor input)
+        {
+            input = input.transpose(0, 1);
+            var (mixed, _) = _attention.call(input, input, input, null!, false, null!);
+            return _layers_head.call((input + mixed).mean([0]));
         }
     }
 

@@ -70,6 +70,7 @@ internal static class ShardingScenarios
         }
 
         CompareWeights(accelerator, test, name, reference, trained);
+
         accelerator.FreeMemory();
     }
 

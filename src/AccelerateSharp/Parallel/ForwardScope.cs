@@ -24,7 +24,8 @@ internal sealed class ForwardScope
 
         if (_scope is not { } scope) return;
         _scope = null;
-        scope.MoveToOuter(tensors);
+        // Attention without weights returns a tensor that is none in their place.
+        scope.MoveToOuter(tensors.Where(static tensor => !tensor.IsInvalid));
         scope.Dispose();
     }
 

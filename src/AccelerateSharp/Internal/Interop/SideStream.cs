@@ -32,11 +32,26 @@ internal sealed class SideStream : IDisposable
         operators();
     }
 
+    /// <summary>The same, but not behind anything: the stream waits for what the operators themselves wait for.</summary>
+    public void RunBeside(Action operators)
+    {
+        using var current = TorchCuda.Use(_stream.Raw, _device);
+        operators();
+    }
+
     /// <summary>What the calling thread queues from now on runs behind what the stream holds.</summary>
     public void MakeCallerWait()
     {
         _mark.Record(_stream.Raw);
         _mark.MakeWait(TorchCuda.CurrentStream(_device));
+    }
+
+    /// <summary>A new mark at the present end of the stream; the caller disposes it.</summary>
+    public CudaEvent MarkEnd()
+    {
+        var end = CudaEvent.Create(CudaContext.Of(_device));
+        end.Record(_stream.Raw);
+        return end;
     }
 
     /// <summary>Blocks the calling thread until everything queued here is done.</summary>

@@ -43,7 +43,7 @@ internal sealed class CheckpointedCall : IDisposable
         }
 
         var kept = new Dictionary<Tensor, Tensor>(ReferenceEqualityComparer.Instance);
-        _arguments = [.. arguments.Select(argument => TensorTree.Map(argument, tensor => kept.TryGetValue(tensor, out var value) ? value : kept[tensor] = Keep(tensor).Value))];
+        _arguments = [.. arguments.Select(argument => TensorTree.Map(argument, tensor => tensor.IsInvalid ? tensor : kept.TryGetValue(tensor, out var value) ? value : kept[tensor] = Keep(tensor).Value))];
         if (preserveRandomState) _random = RandomState.Capture(_inputs.Select(input => input.Value.device).FirstOrDefault(device => device.type == DeviceType.CUDA));
         _ = set_grad_enabled(false);
     }
@@ -103,7 +103,7 @@ internal sealed class CheckpointedCall : IDisposable
     }
 
     private static List<Tensor> Differentiable(object? result) =>
-        [.. TensorTree.Tensors(result).Where(tensor => tensor.is_floating_point() || tensor.is_complex()).Distinct<Tensor>(ReferenceEqualityComparer.Instance)];
+        [.. TensorTree.Tensors(result).Where(tensor => !tensor.IsInvalid).Where(tensor => tensor.is_floating_point() || tensor.is_complex()).Distinct<Tensor>(ReferenceEqualityComparer.Instance)];
 
     private void Leave()
     {

@@ -71,6 +71,9 @@ internal sealed class FlatParameter : IDisposable
     /// <summary>The dtype of the gathered buffer.</summary>
     public ScalarType ComputeDtype { get; }
 
+    /// <summary>The dtype in which gradients are reduced.</summary>
+    public ScalarType ReduceDtype => _reduceDtype;
+
     /// <summary>Elements of the whole buffer, padding included.</summary>
     public long Count { get; }
 
@@ -89,6 +92,9 @@ internal sealed class FlatParameter : IDisposable
     /// <summary>Where nobody else has a part and no cast is needed the shard itself is what computes.</summary>
     public bool IsWhole => _mesh.Shard is null && Dtype == ComputeDtype && !_isOffloaded;
 
+    /// <summary>Whether the shard lives in host memory beside a device.</summary>
+    public bool IsOffloaded => _isOffloaded;
+
     /// <summary>Bytes of this rank's part.</summary>
     public long ShardBytes => TensorStorage.ByteCount(Shard);
 
@@ -97,6 +103,9 @@ internal sealed class FlatParameter : IDisposable
 
     /// <summary>Bytes of gradients that wait for their reduction.</summary>
     public long PendingGradientBytes => _gradient is null ? 0 : TensorStorage.ByteCount(_gradient);
+
+    /// <summary>A gather that nobody has waited for yet.</summary>
+    public Work? PendingGather => _gather;
 
     /// <summary>Where the unit computes.</summary>
     public Device Device => _device;
@@ -248,12 +257,11 @@ internal sealed class FlatParameter : IDisposable
         return gradient;
     }
 
-    /// <summary>Brings a reduced shard to where the optimizer works, in the shard's dtype; a copy to the host is only started.</summary>
+    /// <summary>Starts the copy of a reduced shard to the host, in the shard's dtype.</summary>
     /// <param name="reduced">On the device; it has to live until the copy is done.</param>
     /// <returns>What <see cref="Distribute"/> takes once the copy is done.</returns>
     public Tensor StartOffload(Tensor reduced)
     {
-        if (!_isOffloaded) return reduced;
         // Pinned memory is dear to make: the last step's is used again unless somebody still accumulates in it.
         var target = Parameters.Any(parameter => parameter.IsHolding) ? null : _hostGradient;
         if (target is null) _hostGradient?.Dispose();

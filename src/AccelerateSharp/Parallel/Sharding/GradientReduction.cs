@@ -1,3 +1,4 @@
+using AccelerateSharp.Internal.Interop;
 using static TorchSharp.torch;
 
 namespace AccelerateSharp.Parallel.Sharding;
@@ -9,12 +10,20 @@ namespace AccelerateSharp.Parallel.Sharding;
 /// </remarks>
 internal sealed class GradientReduction(ShardingMesh mesh, ShardingStreams streams)
 {
-    private readonly List<(FlatParameter Flat, Tensor Shard, Tensor Result)> _done = [];
+    /// <summary>Shards on the device whose copies to the host may be under way at once.</summary>
+    private const int MaxCopies = 4;
+
+    private readonly List<(FlatParameter Flat, Tensor Result)> _done = [];
+    private readonly Queue<(Tensor Shard, CudaEvent? End)> _copying = [];
     private Stage? _scattering;
     private Stage? _replicating;
 
+    /// <summary>Called with each reduction that was waited for.</summary>
+    public Action<Work>? Waited { get; init; }
+
     /// <summary>Starts reducing a buffer, which it takes over.</summary>
-    public void Start(FlatParameter flat, Tensor gradient)
+    /// <returns>The operation between the ranks that share the parameters; null where this rank has all of them.</returns>
+    public Work? Start(FlatParameter flat, Tensor gradient)
     {
         Advance();
         using var noGrad = no_grad();
@@ -29,6 +38,8 @@ internal sealed class GradientReduction(ShardingMesh mesh, ShardingStreams strea
         {
             _scattering = new Stage(flat, gradient, null);
         }
+
+        return _scattering.Work;
     }
 
     /// <summary>Waits for all of them and hands each parameter its piece.</summary>
@@ -37,12 +48,8 @@ internal sealed class GradientReduction(ShardingMesh mesh, ShardingStreams strea
         Advance();
         Advance();
         streams.Offload?.Synchronize();
-        foreach (var (flat, shard, result) in _done)
-        {
-            flat.Distribute(result);
-            if (!ReferenceEquals(shard, result)) shard.Dispose();
-        }
-
+        LetGoOfCopied(all: true);
+        foreach (var (flat, result) in _done) flat.Distribute(result);
         _done.Clear();
     }
 
@@ -50,7 +57,8 @@ internal sealed class GradientReduction(ShardingMesh mesh, ShardingStreams strea
     public void Abandon()
     {
         streams.Offload?.Synchronize();
-        foreach (var (_, shard, _) in _done) shard.Dispose();
+        LetGoOfCopied(all: true);
+        foreach (var (_, result) in _done) result.Dispose();
         _scattering?.Shard.Dispose();
         _replicating?.Shard.Dispose();
         _done.Clear();
@@ -62,19 +70,55 @@ internal sealed class GradientReduction(ShardingMesh mesh, ShardingStreams strea
     {
         if (_replicating is { } replicated)
         {
-            replicated.Work?.Wait();
+            Wait(replicated.Work);
             Done(replicated);
             _replicating = null;
         }
 
         if (_scattering is not { } scattered) return;
-        scattered.Work?.Wait();
+        Wait(scattered.Work);
         _scattering = null;
         if (mesh.Replicas is { } replicas) _replicating = scattered with { Work = replicas.AllReduceAsync(scattered.Shard, ReduceOp.Avg) };
         else Done(scattered);
     }
 
-    private void Done(Stage stage) => _done.Add((stage.Flat, stage.Shard, stage.Flat.StartOffload(stage.Shard)));
+    private void Wait(Work? work)
+    {
+        if (work is null) return;
+        work.Wait();
+        Waited?.Invoke(work);
+    }
+
+    private void Done(Stage stage)
+    {
+        if (!stage.Flat.IsOffloaded)
+        {
+            _done.Add((stage.Flat, stage.Shard));
+            return;
+        }
+
+        LetGoOfCopied(all: false);
+        _done.Add((stage.Flat, stage.Flat.StartOffload(stage.Shard)));
+        _copying.Enqueue((stage.Shard, streams.Offload?.MarkEnd()));
+    }
+
+    /// <summary>Gives back the device's memory of what has arrived on the host.</summary>
+    private void LetGoOfCopied(bool all)
+    {
+        while (_copying.TryPeek(out var copy))
+        {
+            if (!all && copy.End is { IsReached: false } end)
+            {
+                if (_copying.Count < MaxCopies) return;
+                // The host goes on; what is computed next, and may be put into that memory, waits.
+                streams.MakeCallerWait(end);
+            }
+
+            _copying.Dequeue();
+            copy.Shard.Dispose();
+            copy.End?.Dispose();
+        }
+    }
 
     private sealed record Stage(FlatParameter Flat, Tensor Shard, Work? Work);
 }

@@ -1,5 +1,6 @@
 using AccelerateSharp.Internal.Interop;
 using AccelerateSharp.Parallel.Recomputation;
+using AccelerateSharp.Parallel.Sharding.Timeline;
 using static TorchSharp.torch;
 using Module = TorchSharp.torch.nn.Module;
 
@@ -47,6 +48,12 @@ internal sealed class ShardedUnit(string name, Module module, int index, IReadOn
 
     /// <summary>Backwards that compute with the unit now.</summary>
     public int OpenBackwards { get; set; }
+
+    /// <summary>When the forward that runs now began, where that is recorded.</summary>
+    public DeviceClock.TimePoint? Started { get; set; }
+
+    /// <summary>Gathers that nobody has waited for yet.</summary>
+    public IEnumerable<Work> Gathers => Flats.Select(flat => flat.PendingGather).OfType<Work>();
 
     /// <summary>The unit that came next in the last forward.</summary>
     public ShardedUnit? Next { get; set; }

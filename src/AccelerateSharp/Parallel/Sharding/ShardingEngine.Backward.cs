@@ -71,6 +71,7 @@ internal sealed partial class ShardingEngine
             Open(execution);
             MakeWhole(execution.Unit);
             if (_options.BackwardPrefetch == BackwardPrefetchMoment.BeforeGradients) PrefetchBefore(execution);
+            if (!execution.Unit.IsRoot) execution.Started = Timeline?.Now();
         }
     }
 
@@ -95,6 +96,8 @@ internal sealed partial class ShardingEngine
                 return;
             }
 
+            if (execution.Started is { } started) Timeline?.Add("backward", execution.Unit.Name, started);
+            execution.Started = null;
             execution.Unit.AddGradients(gradients);
             execution.AwaitsParameters = false;
             Close(execution);
@@ -145,7 +148,12 @@ internal sealed partial class ShardingEngine
     private void Reduce(ShardedUnit unit)
     {
         foreach (var flat in unit.Flats)
-            if (flat.TakeGradients() is { } gradient) _reduction.Start(flat, gradient);
+        {
+            if (flat.TakeGradients() is not { } gradient) continue;
+            var ready = Timeline?.Now();
+            var work = _reduction.Start(flat, gradient);
+            if (ready is { } since && work is not null) Timeline!.Add("reduce", unit.IsRoot ? "root" : unit.Name, since, work);
+        }
     }
 
     /// <summary>Between steps nothing is whole and nobody waits.</summary>

@@ -39,6 +39,7 @@ internal sealed partial class ShardingEngine
             }
 
             if (_options.ForwardPrefetch && !_inBackward && unit.Next is { IsGathered: false } next) Prefetch(next);
+            if (!unit.IsRoot) unit.Started = Timeline?.Now();
             return execution;
         }
     }
@@ -48,6 +49,8 @@ internal sealed partial class ShardingEngine
     {
         lock (_gate)
         {
+            if (unit.Started is { } started) Timeline?.Add("forward", unit.Name, started);
+            unit.Started = null;
             unit.Leave(backwardFollows: execution is not null);
             var keep = execution is null
                 ? unit.OpenBackwards > 0
@@ -123,7 +126,9 @@ internal sealed partial class ShardingEngine
         unit.IsPrefetched = false;
         try
         {
+            var gathers = Timeline is null ? [] : unit.Gathers.ToList();
             unit.Wait();
+            foreach (var work in gathers) Timeline!.Ended(work);
         }
         catch (CollectiveMismatchException exception)
         {
@@ -149,7 +154,10 @@ internal sealed partial class ShardingEngine
     private void Gather(ShardedUnit unit)
     {
         CheckSameUnit(unit);
+        var ready = Timeline?.Now();
         unit.Gather(_generation);
+        if (ready is { } since)
+            foreach (var work in unit.Gathers) Timeline!.Add("gather", unit.IsRoot ? "root" : unit.Name, since, work);
         PeakGatheredBytes = Math.Max(PeakGatheredBytes, GatheredBytes);
     }
 

@@ -1,4 +1,5 @@
 using AccelerateSharp.Internal.Interop;
+using AccelerateSharp.Parallel.Sharding.Timeline;
 using static TorchSharp.torch;
 using Module = TorchSharp.torch.nn.Module;
 
@@ -39,10 +40,10 @@ internal sealed partial class ShardingEngine : IGradientSynchronizer
     /// <param name="errors">Where exceptions inside of backward wait.</param>
     public ShardingEngine(Module model, UnitPlan plan, ProcessGroup? world, Device device, ShardingOptions options, BackwardErrors errors)
     {
-        (_model, _options, _errors) = (model, options, errors);
+        (_model, _options, _errors, Device) = (model, options, errors, device);
         _mesh = ShardingMesh.Create(world, options.Stage == ShardingStage.None ? 1 : options.ShardGroupSize, options.ReshardGroupSize);
         _streams = new ShardingStreams(device);
-        _reduction = new GradientReduction(_mesh, _streams);
+        _reduction = new GradientReduction(_mesh, _streams) { Waited = work => Timeline?.Ended(work) };
         EmptyParameters.MakeExchangeable(model, device, valuesFollow: options.SyncModuleStates && _mesh.Rank > 0);
         Units = plan.CreateUnits(_mesh, _streams, options, device);
         TakeValues();
@@ -63,6 +64,12 @@ internal sealed partial class ShardingEngine : IGradientSynchronizer
     public ShardingMesh Mesh => _mesh;
 
     public ShardingOptions Options => _options;
+
+    /// <summary>Where the model computes.</summary>
+    public Device Device { get; }
+
+    /// <summary>Where it is noted what happens when; null: nowhere.</summary>
+    public UnitTimeline? Timeline { get; set; }
 
     /// <summary>What floating-point inputs of the model are cast to; null: they stay.</summary>
     public ScalarType? InputDtype => _options.CastInputs ? _options.ParameterDtype : null;

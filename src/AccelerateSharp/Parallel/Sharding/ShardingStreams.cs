@@ -18,6 +18,9 @@ internal sealed class ShardingStreams(Device device) : IDisposable
         else stream.Run(operators);
     }
 
+    /// <summary>What the calling thread queues from now on runs behind a mark.</summary>
+    public void MakeCallerWait(CudaEvent mark) => mark.MakeWait(TorchCuda.CurrentStream(Math.Max(device.index, 0)));
+
     public void Dispose()
     {
         Gather?.Dispose();

@@ -1,3 +1,5 @@
+using AccelerateSharp.Parallel.Sharding.Timeline;
+
 namespace AccelerateSharp.Parallel.Sharding;
 
 /// <summary>One forward of one unit, and what its backward still waits for.</summary>
@@ -14,6 +16,9 @@ internal sealed class UnitExecution(ShardedUnit unit, UnitExecution? previous)
 
     /// <summary>The gradients of the unit's inputs have not arrived; only watched where parameters alone do not tell the end.</summary>
     public bool AwaitsInputs { get; set; }
+
+    /// <summary>When its backward began, where that is recorded.</summary>
+    public DeviceClock.TimePoint? Started { get; set; }
 
     /// <summary>Whether its backward has begun, so that the whole parameters must stay.</summary>
     public bool IsOpen { get; set; }

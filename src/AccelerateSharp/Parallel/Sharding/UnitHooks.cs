@@ -85,7 +85,7 @@ internal sealed class UnitHooks : IForwardHooks, IDisposable
     /// <returns>False where there is none.</returns>
     private bool Watch(ref object?[] values, Action onGradients)
     {
-        var watched = values.SelectMany(TensorTree.Tensors).Where(tensor => tensor.requires_grad).Distinct<Tensor>(ReferenceEqualityComparer.Instance).ToList();
+        var watched = values.SelectMany(TensorTree.Tensors).Where(tensor => !tensor.IsInvalid && tensor.requires_grad).Distinct<Tensor>(ReferenceEqualityComparer.Instance).ToList();
         if (watched.Count == 0) return false;
         var aliases = watched.ConvertAll(tensor => tensor.detach());
         var attached = AutogradNode.Attach(watched, aliases, gradients =>
