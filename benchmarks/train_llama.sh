@@ -6,7 +6,7 @@
 # Settings:
 #   CASES      rows of "PRESET BATCH SEQ [options]", one a line        (160m 16 1024 and 1.5b 4 2048, both in bf16)
 #   VARIANTS   our rows of each case, options separated by ';'         (--fused-loss;--plain-loss)
-#   PEER       options of the peer's row; "-" leaves the peer out      (none)
+#   PEER       options of the peer's rows, likewise; "-" leaves it out (none)
 #   NPROC (1)  processes, one for each GPU          STEPS (15)         LIMIT (150 s for each start)
 #   SAME_WEIGHTS=1: ours start from the peer's weights, and the losses of the first steps are compared
 #   PYTHON (python3)        OUT: a folder for the logs
@@ -36,7 +36,7 @@ cuda=${CUDA_HOME:-/usr/local/cuda}
 for candidate in "$cuda/include" "$torch"/../nvidia/cu*/include "$torch"/../nvidia/cuda_runtime/include; do
   [[ -e $candidate/cuda_runtime_api.h ]] && cuda_include=$candidate && break
 done
-if [[ -n $torch && -n ${cuda_include:-} ]] && command -v c++ > /dev/null; then
+if [[ -z ${TRAIN_LLAMA_MEMORY:-} && -n $torch && -n ${cuda_include:-} ]] && command -v c++ > /dev/null; then
   c++ -std=c++20 -O1 -shared -fPIC -I"$torch/include" -I"$cuda_include" "$here/TrainLlama/cuda_memory.cpp" -o "$logs/cuda_memory.so" \
     -L"$torch/lib" -lc10 -lc10_cuda > "$logs/cuda_memory.log" 2>&1 && export TRAIN_LLAMA_MEMORY=$logs/cuda_memory.so
 fi
@@ -75,8 +75,14 @@ while read -r preset batch seq options; do
       save=(--save "$logs/weights.$row")
       weights=(--weights "$logs/weights.$row")
     fi
-    # shellcheck disable=SC2086
-    start "peer$row" "$python" "$here/train_llama_peer.py" "${common[@]}" "${save[@]}" $peer
+    number=0
+    while IFS= read -r variant; do
+      number=$((number + 1))
+      # shellcheck disable=SC2086
+      start "peer$row.$number" "$python" "$here/train_llama_peer.py" "${common[@]}" "${save[@]}" $variant
+      # The others start from what the first one saved.
+      [[ -z ${SAME_WEIGHTS:-} ]] || save=("${weights[@]}")
+    done < <(tr ';' '\n' <<< "$peer")
   fi
   number=0
   while IFS= read -r variant; do
@@ -87,19 +93,4 @@ while read -r preset batch seq options; do
   rm -rf "$logs/weights.$row"
 done <<< "$cases"
 
-"$python" - "$logs/results.jsonl" << 'TABLE'
-import json, sys
-peers = {}
-print("| | model | batch x seq | GPUs | precision | strategy | loss | step ms (forward, backward, optimizer) | tokens/s/GPU | TFLOP/s | peak GiB | reserved GiB | step vs peer | peak vs peer | first losses |")
-print("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
-for line in open(sys.argv[1]):
-    r = json.loads(line)
-    key = (r["preset"], r["batch"], r["seq"], r["processes"])
-    if r["side"] == "PyTorch":
-        peers[key] = r
-    p = peers.get(key)
-    ratio = lambda name: f"{r[name] / p[name]:.3f}" if p and p is not r and r[name] and p[name] else ""
-    print(f"| {r['side']} | {r['preset']} ({r['parameters']:,}) | {r['batch']} x {r['seq']} | {r['processes']} | {r['precision']} | {r['strategy']} | {r['loss']}, {r['optimizer']} "
-          f"| {r['step_ms']} ({' '.join(str(x) for x in r['forward_backward_optimizer_ms'])}) | {r['tokens_per_second_per_gpu']} | {r['tflops_per_gpu']} | {r['peak_allocated_gib']} | {r['peak_reserved_gib']} "
-          f"| {ratio('step_ms')} | {ratio('peak_allocated_gib')} | {' '.join(str(round(x, 3)) for x in r['losses'][:5])} |")
-TABLE
+"$python" "$here/train_llama_table.py" "$logs/results.jsonl"

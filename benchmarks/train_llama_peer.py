@@ -3,6 +3,7 @@
 
     python train_llama_peer.py [--preset tiny|160m|1.5b|8b] [--batch 16] [--seq 1024] [--precision no|bf16|fp16|fp8]
         [--strategy none|ddp|fsdp|fsdp1|fsdp2] [--checkpointing] [--steps 20] [--warm-up 5] [--lr 1e-4] [--weights FOLDER] [--save FOLDER]
+        [--offload] [--parts 5]
 
 --weights loads initial weights, --save writes those it made. Several processes: torchrun's environment variables.
 """
@@ -24,7 +25,6 @@ SHAPES = {  # vocabulary, hidden, layers, heads, key-value heads, inner
     "8b": (128256, 4096, 32, 32, 8, 14336),
 }
 BATCHES = 4
-BROKEN_DOWN = 5
 
 
 def make_tokens(block, batch, length, vocabulary, device):
@@ -60,6 +60,8 @@ def main():
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--warm-up", type=int, default=5)
     parser.add_argument("--lr", type=float, default=1e-4)
+    parser.add_argument("--offload", action="store_true")
+    parser.add_argument("--parts", type=int, default=5)
     parser.add_argument("--weights")
     parser.add_argument("--save")
     parser.add_argument("--cpu", action="store_true")
@@ -69,7 +71,8 @@ def main():
     if args.strategy.startswith("fsdp"):
         plugin = FullyShardedDataParallelPlugin(
             fsdp_version=int(args.strategy[4:] or 2), auto_wrap_policy="transformer_based_wrap",
-            transformer_cls_names_to_wrap=["LlamaDecoderLayer"], activation_checkpointing=args.checkpointing)
+            transformer_cls_names_to_wrap=["LlamaDecoderLayer"], activation_checkpointing=args.checkpointing,
+            cpu_offload=args.offload or None)
     accelerator = Accelerator(mixed_precision=args.precision, fsdp_plugin=plugin, cpu=args.cpu)
     device = accelerator.device
     torch.manual_seed(0)
@@ -78,11 +81,14 @@ def main():
         vocabulary = model.config.vocab_size
     else:
         vocabulary, hidden, layers, heads, key_value_heads, inner = SHAPES[args.preset]
-        model = LlamaForCausalLM(LlamaConfig(
+        config = LlamaConfig(
             vocab_size=vocabulary, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads,
             num_key_value_heads=key_value_heads, intermediate_size=inner, max_position_embeddings=8192, rms_norm_eps=1e-5,
-            use_cache=False, tie_word_embeddings=False))
-        if args.save:
+            use_cache=False, tie_word_embeddings=False)
+        # Made where it computes, or minutes would go by on the CPU; the peak is reset after.
+        with torch.device(device if plugin is not None else "cpu"):
+            model = LlamaForCausalLM(config)
+        if args.save and accelerator.is_main_process:
             model.save_pretrained(args.save)
     model.config.use_cache = False
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -92,7 +98,7 @@ def main():
     if plugin is None:
         model.to(device)
     model.train()
-    if plugin is None:
+    if plugin is None or plugin.fsdp_version == 2:
         optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.01)
         model, optimizer = accelerator.prepare(model, optimizer)
     else:
@@ -102,6 +108,9 @@ def main():
     batches = [make_tokens(step * accelerator.num_processes + accelerator.process_index, args.batch, args.seq, vocabulary, device)
                for step in range(BATCHES)]
     cuda = device.type == "cuda"
+    if cuda:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
     times, losses = [], []
     for step in range(args.warm_up + args.steps):
         if cuda:
@@ -122,7 +131,7 @@ def main():
 
     # Where the time goes: the same with a wait after each part.
     parts = [[], [], []]
-    for step in range(BROKEN_DOWN):
+    for step in range(args.parts):
         optimizer.zero_grad()
         tokens = batches[step % BATCHES]
         loss = timed(parts[0], cuda, lambda: model(input_ids=tokens, labels=tokens).loss)
@@ -139,10 +148,10 @@ def main():
             "side": "PyTorch",
             "versions": f"torch {torch.__version__}, accelerate {accelerate_version}, transformers {transformers.__version__}",
             "preset": args.preset, "parameters": parameters, "precision": args.precision,
-            "strategy": args.strategy + ("+checkpointing" if args.checkpointing else ""), "optimizer": "adamw", "loss": "plain",
+            "strategy": args.strategy + ("+checkpointing" if args.checkpointing else "") + ("+offload" if args.offload else ""), "optimizer": "adamw", "loss": "plain",
             "processes": accelerator.num_processes, "batch": args.batch, "seq": args.seq,
             "step_ms": round(median, 2),
-            "forward_backward_optimizer_ms": [round(sorted(part)[BROKEN_DOWN // 2], 2) for part in parts],
+            "forward_backward_optimizer_ms": [round(sorted(part)[args.parts // 2], 2) for part in parts if part],
             "tokens_per_second_per_gpu": round(per_second),
             "tflops_per_gpu": round(per_second * operations / 1e12, 1),
             "peak_allocated_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2) if cuda else None,

@@ -1,3 +1,5 @@
+using static TorchSharp.torch;
+
 namespace AccelerateSharp.Benchmarks.TrainLlama;
 
 /// <summary>The shapes that benchmarks/train_llama_peer.py has too, under the same names.</summary>
@@ -18,6 +20,13 @@ internal static class Presets
     /// </summary>
     public static double OperationsPerToken(LlamaConfig config, long parameters, int length) =>
         (6.0 * (parameters - ((long)config.VocabSize * config.HiddenSize))) + (6.0 * config.NumHiddenLayers * config.HiddenSize * length);
+
+    /// <summary>New values of a parameter, or of a part of it: norms of one, the rest normally distributed.</summary>
+    public static void Initialize(string name, Tensor part)
+    {
+        if (name.Contains("norm", StringComparison.Ordinal)) nn.init.ones_(part);
+        else nn.init.normal_(part, 0, 0.02);
+    }
 
     private static LlamaConfig Shape(int vocabulary, int hidden, int layers, int heads, int keyValueHeads, int inner) => new()
     {

@@ -22,6 +22,14 @@ internal sealed record Settings
 
     public bool Checkpointing { get; private init; }
 
+    public bool Offload { get; private init; }
+
+    /// <summary>Steps whose forward, backward and optimizer are timed apart.</summary>
+    public int Parts { get; private init; } = 5;
+
+    /// <summary>Where the timeline of one step goes; null: none is recorded.</summary>
+    public string? Timeline { get; private init; }
+
     public int Steps { get; private init; } = 20;
 
     public int WarmUp { get; private init; } = 5;
@@ -49,6 +57,9 @@ internal sealed record Settings
                 "--plain-loss" => settings with { PlainLoss = true },
                 "--fused-loss" => settings with { PlainLoss = false },
                 "--checkpointing" => settings with { Checkpointing = true },
+                "--offload" => settings with { Offload = true },
+                "--parts" => settings with { Parts = Number(args[++i]) },
+                "--timeline" => settings with { Timeline = args[++i] },
                 "--steps" => settings with { Steps = Number(args[++i]) },
                 "--warm-up" => settings with { WarmUp = Number(args[++i]) },
                 "--lr" => settings with { LearningRate = double.Parse(args[++i], CultureInfo.InvariantCulture) },
