@@ -16,6 +16,8 @@ internal sealed unsafe partial class PeakMemory
     {
         _device = device;
         if (device.type != TorchSharp.DeviceType.CUDA) return;
+        // The driver answers where there is a context, and the first tensor makes one.
+        using var first = zeros(1, device: device);
         if (Environment.GetEnvironmentVariable("TRAIN_LLAMA_MEMORY") is { Length: > 0 } library && NativeLibrary.TryLoad(library, out var handle))
             _peak = (delegate* unmanaged[Cdecl]<int, int, long>)NativeLibrary.GetExport(handle, "peak_bytes");
         // The driver answers threads that have a context, and libtorch makes one with its first tensor.

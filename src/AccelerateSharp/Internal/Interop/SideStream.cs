@@ -1,14 +1,22 @@
+using System.Collections.Concurrent;
 using TorchSharp;
 using static TorchSharp.torch;
 
 namespace AccelerateSharp.Internal.Interop;
 
 /// <summary>A stream beside the one that computes, for casts and copies that nobody needs at once.</summary>
+/// <remarks>
+/// Streams are lent, and never destroyed: pinned memory remembers which streams have copied it, and libtorch marks each of them when
+/// that memory is freed, long after whoever borrowed the stream is gone.
+/// </remarks>
 internal sealed class SideStream : IDisposable
 {
+    private static readonly ConcurrentDictionary<int, ConcurrentBag<SideStream>> _idle = new();
+
     private readonly CudaStream _stream;
     private readonly CudaEvent _mark;
     private readonly int _device;
+    private int _isLent;
 
     private SideStream(int device)
     {
@@ -19,7 +27,14 @@ internal sealed class SideStream : IDisposable
     }
 
     /// <summary>A stream of a GPU; null on a device that has none, where everything runs in line.</summary>
-    public static SideStream? Of(Device device) => device.type == DeviceType.CUDA ? new SideStream(Math.Max(device.index, 0)) : null;
+    public static SideStream? Of(Device device)
+    {
+        if (device.type != DeviceType.CUDA) return null;
+        var index = Math.Max(device.index, 0);
+        var stream = IdleOn(index).TryTake(out var idle) ? idle : new SideStream(index);
+        stream._isLent = 1;
+        return stream;
+    }
 
     /// <summary>Queues libtorch's operators on the stream, behind what the calling thread has queued on its own. The host does not wait.</summary>
     /// <remarks>Memory that the operators allocate belongs to this stream: free it inside of a later call, or when the stream is idle.</remarks>
@@ -57,10 +72,13 @@ internal sealed class SideStream : IDisposable
     /// <summary>Blocks the calling thread until everything queued here is done.</summary>
     public void Synchronize() => _stream.Synchronize();
 
+    /// <summary>Gives the stream back when it has done what it holds.</summary>
     public void Dispose()
     {
+        if (Interlocked.Exchange(ref _isLent, 0) == 0) return;
         _stream.Synchronize();
-        _mark.Dispose();
-        _stream.Dispose();
+        IdleOn(_device).Add(this);
     }
+
+    private static ConcurrentBag<SideStream> IdleOn(int device) => _idle.GetOrAdd(device, static _ => []);
 }
