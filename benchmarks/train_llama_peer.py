@@ -3,7 +3,7 @@
 
     python train_llama_peer.py [--preset tiny|160m|1.5b|8b] [--batch 16] [--seq 1024] [--precision no|bf16|fp16|fp8]
         [--strategy none|ddp|fsdp|fsdp1|fsdp2] [--checkpointing] [--steps 20] [--warm-up 5] [--lr 1e-4] [--weights FOLDER] [--save FOLDER]
-        [--offload] [--parts 5]
+        [--offload] [--fused] [--parts 5]
 
 --weights loads initial weights, --save writes those it made. Several processes: torchrun's environment variables.
 """
@@ -60,6 +60,7 @@ def main():
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--warm-up", type=int, default=5)
     parser.add_argument("--lr", type=float, default=1e-4)
+    parser.add_argument("--fused", action="store_true", help="AdamW's fused kernel: without it the step needs another copy of the weights")
     parser.add_argument("--offload", action="store_true")
     parser.add_argument("--parts", type=int, default=5)
     parser.add_argument("--weights")
@@ -99,11 +100,11 @@ def main():
         model.to(device)
     model.train()
     if plugin is None or plugin.fsdp_version == 2:
-        optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.01)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.01, fused=args.fused or None)
         model, optimizer = accelerator.prepare(model, optimizer)
     else:
         model = accelerator.prepare(model)
-        optimizer = accelerator.prepare(torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.01))
+        optimizer = accelerator.prepare(torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.01, fused=args.fused or None))
 
     batches = [make_tokens(step * accelerator.num_processes + accelerator.process_index, args.batch, args.seq, vocabulary, device)
                for step in range(BATCHES)]
@@ -148,7 +149,7 @@ def main():
             "side": "PyTorch",
             "versions": f"torch {torch.__version__}, accelerate {accelerate_version}, transformers {transformers.__version__}",
             "preset": args.preset, "parameters": parameters, "precision": args.precision,
-            "strategy": args.strategy + ("+checkpointing" if args.checkpointing else "") + ("+offload" if args.offload else ""), "optimizer": "adamw", "loss": "plain",
+            "strategy": args.strategy + ("+checkpointing" if args.checkpointing else "") + ("+offload" if args.offload else ""), "optimizer": "adamw" + ("-fused" if args.fused else ""), "loss": "plain",
             "processes": accelerator.num_processes, "batch": args.batch, "seq": args.seq,
             "step_ms": round(median, 2),
             "forward_backward_optimizer_ms": [round(sorted(part)[args.parts // 2], 2) for part in parts if part],
