@@ -25,7 +25,7 @@ logs=${OUT:-$(mktemp -d)}
 peers=${PEERS:-"--strategy fsdp1;--strategy fsdp2"}
 # The peers' default optimizer needs 80 GB for 8 B parameters on two GPUs: on smaller ones it is the fused one.
 fused=
-if command -v nvidia-smi > /dev/null; then
+if [[ $peers != - ]] && command -v nvidia-smi > /dev/null; then
   memory=$(nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits | head -1)
   [[ $memory -lt 90000 ]] && fused=" --fused"
 fi

@@ -19,4 +19,10 @@ public class GpuTests
 
     [Fact]
     public void An_overflow_on_one_rank_skips_that_step_on_both() => WorkerGroup.Run("OverflowOnOneRank", 2, "gpu");
+
+    [Theory]
+    [InlineData("FullShard,everything,clip,gpu,steps=6 FullShard,bf16,accumulate,gpu,steps=10")]
+    [InlineData("FullShard,checkpoint,everything,accumulate,gpu,steps=6 ShardGradOp,bf16,clip,checkpoint,gpu,steps=10 NoShard,gpu,steps=6")]
+    [InlineData("FullShard,offload,clip,gpu,steps=10 FullShard,bf16,offload,accumulate,gpu,steps=10 FullShard,post,gpu,steps=6 FullShard,v2,no-prefetch,gpu,steps=6")]
+    public void Sharded_losses_are_those_of_one_process(string cases) => WorkerGroup.Run("ShardingEquality", 2, cases.Split(' '));
 }
