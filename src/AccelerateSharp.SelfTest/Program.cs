@@ -31,7 +31,8 @@ internal static class Program
             (SelfTestLog.Parts[3], findings => MetricsGathering.Run(accelerator, findings)),
             (SelfTestLog.Parts[4], findings => TrainingEquality.Run(accelerator, findings, steps: 1)),
             (SelfTestLog.Parts[5], findings => TrainingEquality.Run(accelerator, findings, steps: 20)),
-            (SelfTestLog.Parts[6], findings => Parts.Precision.Run(accelerator, findings)),
+            (SelfTestLog.Parts[6], ShardedTraining.Run),
+            (SelfTestLog.Parts[7], findings => Parts.Precision.Run(accelerator, findings)),
         ];
         foreach (var (name, run) in parts)
         {
@@ -65,6 +66,8 @@ internal static class Program
 
     private static Accelerator Start(Findings findings)
     {
+        // Whatever the configuration divides: most parts ask every process for whole weights, and sharded training has a part of its own.
+        foreach (var name in (string[])[EnvironmentVariables.UseFsdp, EnvironmentVariables.UseDeepSpeed]) Environment.SetEnvironmentVariable(name, "false");
         // Training that equals that of one process is a matter of full precision; the configured one has a part of its own.
         var accelerator = new Accelerator(initProcessGroup: _patience, mixedPrecision: MixedPrecision.No);
         // Rounded to ten bits, sums of different orders would differ by more than an error does.

@@ -2,6 +2,7 @@ using System.CommandLine;
 using AccelerateSharp.Cli.Estimation;
 using AccelerateSharp.Estimation;
 using AccelerateSharp.Estimation.Planning;
+using AccelerateSharp.Files;
 using AccelerateSharp.Hub;
 using AccelerateSharp.Safetensors;
 
@@ -102,9 +103,7 @@ internal static class EstimateMemoryCommand
             throw new UserErrorException($"No plan fits, so {file} was not written. Use more or larger GPUs, a smaller batch, --optimizer adamw_8bit or --lora_rank.");
         var path = Path.GetFullPath(file);
         Directory.CreateDirectory(Path.GetDirectoryName(path)!);
-        var temporary = $"{path}.{Guid.NewGuid():N}.incomplete";
-        File.WriteAllText(temporary, PlanConfig.ToYaml(plan, estimate.Request!));
-        File.Move(temporary, path, overwrite: true);
+        AtomicFile.Write(path, PlanConfig.ToYaml(plan, estimate.Request!));
         Console.Error.WriteLine($"accelerate: wrote {file} ({plan.Name}).");
     }
 }

@@ -27,20 +27,27 @@ internal static class SelfTestRun
             var exitCode = Launcher.Run(new LaunchOptions { Config = config, ProcessCount = processes, Cpu = cpu, Target = Program, Arguments = [folder] });
             // Ctrl-C: the table would call unfinished what nobody wanted finished.
             if (exitCode is 128 + Posix.SigInt or 128 + Posix.SigTerm or 128 + Posix.SigHup) return exitCode;
-            var written = Directory.GetFiles(folder).ToHashSet();
-            // A rank that died before its first line counts too, when a later one has written.
-            var ranks = 0;
-            for (var rank = 0; written.Count > 0; rank++)
-            {
-                if (written.Remove(SelfTestLog.FileOf(folder, rank))) ranks = rank + 1;
-            }
-            var outcomes = SelfTestTable.Join([.. Enumerable.Range(0, ranks).Select(rank => SelfTestLog.Read(SelfTestLog.FileOf(folder, rank)))]);
-            Console.Out.Write(SelfTestTable.Render(outcomes, ranks));
+            var ranks = RanksOf(folder, isFirstMachine: config is not { Config: { NumMachines: > 1, MachineRank: > 0 } });
+            var outcomes = SelfTestTable.Join([.. ranks.Select(rank => SelfTestLog.Read(SelfTestLog.FileOf(folder, rank)))], ranks.FirstOrDefault());
+            Console.Out.Write(SelfTestTable.Render(outcomes, ranks.Count));
             return exitCode == 0 && outcomes.All(outcome => outcome.State == PartState.Ok) ? 0 : 1;
         }
         finally
         {
             Directory.Delete(folder, recursive: true);
         }
+    }
+
+    /// <summary>The ranks of this machine. One that died before its first line counts too, when a later one has written.</summary>
+    private static List<int> RanksOf(string folder, bool isFirstMachine)
+    {
+        var files = Directory.GetFiles(folder).ToHashSet();
+        var written = new List<int>();
+        for (var rank = 0; files.Count > 0; rank++)
+        {
+            if (files.Remove(SelfTestLog.FileOf(folder, rank))) written.Add(rank);
+        }
+        var first = isFirstMachine || written.Count == 0 ? 0 : written[0];
+        return written.Count == 0 ? [] : [.. Enumerable.Range(first, written[^1] - first + 1)];
     }
 }

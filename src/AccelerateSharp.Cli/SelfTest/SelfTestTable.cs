@@ -8,10 +8,11 @@ namespace AccelerateSharp.Cli.SelfTest;
 internal static class SelfTestTable
 {
     /// <param name="ranks">The records of each rank, in rank order.</param>
-    public static IReadOnlyList<PartOutcome> Join(IReadOnlyList<IReadOnlyList<SelfTestRecord>> ranks) =>
-        [.. SelfTestLog.Parts.Select(part => Join(part, ranks))];
+    /// <param name="firstRank">The first of them, on another machine than the first.</param>
+    public static IReadOnlyList<PartOutcome> Join(IReadOnlyList<IReadOnlyList<SelfTestRecord>> ranks, int firstRank = 0) =>
+        [.. SelfTestLog.Parts.Select(part => Join(part, ranks, firstRank))];
 
-    private static PartOutcome Join(string part, IReadOnlyList<IReadOnlyList<SelfTestRecord>> ranks)
+    private static PartOutcome Join(string part, IReadOnlyList<IReadOnlyList<SelfTestRecord>> ranks, int firstRank)
     {
         var begun = ranks.Count(records => records.Any(record => record.Part == part));
         if (begun == 0) return new PartOutcome(part, PartState.NotRun, 0, null, []);
@@ -20,9 +21,9 @@ internal static class SelfTestTable
         for (var rank = 0; rank < ranks.Count; rank++)
         {
             if (ended[rank] is { } record)
-                (record.IsConsequence ? consequences : causes).AddRange(record.Problems.Select(problem => (rank, problem)));
+                (record.IsConsequence ? consequences : causes).AddRange(record.Problems.Select(problem => (firstRank + rank, problem)));
             else
-                consequences.Add((rank, ranks[rank].Any(other => other.Part == part) ? "ended in the middle of it" : "never reached it"));
+                consequences.Add((firstRank + rank, ranks[rank].Any(other => other.Part == part) ? "ended in the middle of it" : "never reached it"));
         }
         // What only followed from another rank's failure would hide the cause.
         var reasons = ByProblem(causes.Count > 0 ? causes : consequences);

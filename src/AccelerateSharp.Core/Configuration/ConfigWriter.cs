@@ -1,6 +1,7 @@
 using System.Globalization;
-using System.Text;
 using System.Text.Json;
+using System.Text;
+using AccelerateSharp.Files;
 
 namespace AccelerateSharp.Configuration;
 
@@ -13,19 +14,7 @@ internal static class ConfigWriter
         var full = Path.GetFullPath(path);
         var text = full.EndsWith(".json", StringComparison.OrdinalIgnoreCase) ? ToJson(values) : ToYaml(values);
         Directory.CreateDirectory(Path.GetDirectoryName(full)!);
-        // A link stays one, and the file that it points to is replaced.
-        var target = new FileInfo(full).LinkTarget is null ? full : File.ResolveLinkTarget(full, returnFinalTarget: true)!.FullName;
-        var beside = $"{target}.{Environment.ProcessId.ToString(CultureInfo.InvariantCulture)}.tmp";
-        try
-        {
-            File.WriteAllText(beside, text);
-            File.Move(beside, target, overwrite: true);
-        }
-        catch
-        {
-            File.Delete(beside);
-            throw;
-        }
+        AtomicFile.Write(full, text);
     }
 
     public static string ToYaml(ConfigSection values)

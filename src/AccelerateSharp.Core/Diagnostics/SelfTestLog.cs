@@ -17,7 +17,7 @@ internal static class SelfTestLog
 {
     /// <summary>The parts, in the order in which they run.</summary>
     public static readonly string[] Parts =
-        ["start", "collectives", "loader sharding", "gather for metrics", "training, 1 step", "training, 20 steps", "precision"];
+        ["start", "collectives", "loader sharding", "gather for metrics", "training, 1 step", "training, 20 steps", "sharded training", "precision"];
 
     public static string FileOf(string folder, int rank) => Path.Combine(folder, $"rank-{rank}.jsonl");
 

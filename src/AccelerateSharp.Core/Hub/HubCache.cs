@@ -1,3 +1,5 @@
+using AccelerateSharp.Files;
+
 namespace AccelerateSharp.Hub;
 
 /// <summary>The cache of one model, as all of the Hub's clients lay it out: <c>models--org--name/{blobs,refs,snapshots}</c>.</summary>
@@ -22,9 +24,7 @@ internal sealed class HubCache(string cacheFolder, string modelId)
         var file = Path.Combine(_folder, "refs", revision);
         Directory.CreateDirectory(Path.GetDirectoryName(file)!);
         if (File.Exists(file) && File.ReadAllText(file) == commit) return;
-        var temporary = $"{file}.{Guid.NewGuid():N}.incomplete";
-        File.WriteAllText(temporary, commit);
-        File.Move(temporary, file, overwrite: true);
+        AtomicFile.Write(file, commit);
     }
 
     /// <summary>The files of a commit that are in the cache, by their paths in the repository.</summary>

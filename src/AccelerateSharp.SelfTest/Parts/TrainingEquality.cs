@@ -7,7 +7,7 @@ namespace AccelerateSharp.SelfTest.Parts;
 internal static class TrainingEquality
 {
     private const int RowsPerProcess = 4;
-    private const int Width = 16;
+    internal const int Width = 16;
 
     public static void Run(Accelerator accelerator, Findings findings, int steps)
     {
@@ -49,7 +49,7 @@ internal static class TrainingEquality
         findings.Note = $"largest difference: gradient {worstGradient:0.0e+0}, loss {worstLoss:0.0e+0}";
     }
 
-    private static nn.Module<Tensor, Tensor> Build() =>
+    internal static nn.Module<Tensor, Tensor> Build() =>
         nn.Sequential(nn.Linear(Width, 64), nn.GELU(), nn.LayerNorm(64), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 1));
 
     private static double CompareGradients(Findings findings, nn.Module reference, nn.Module trained)

@@ -18,6 +18,24 @@ public sealed class SelfTestTests
         Assert.Contains("2 processes", output[^1], StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task A_configuration_is_tested_as_it_stands()
+    {
+        var file = Path.GetTempFileName();
+        try
+        {
+            await File.WriteAllTextAsync(file, Launch.TalkConfigs.Fsdp.Replace("FULL_SHARD", "SHARD_GRAD_OP", StringComparison.Ordinal), TestContext.Current.CancellationToken);
+            var (code, output, error) = await Tool.RunAsync("test", "--config_file", file, "--cpu", "--num_processes", "2");
+            Assert.True(code == 0, string.Join('\n', [.. output, .. error]));
+            Assert.Contains(output, line => IsRow(line, "sharded training", "ok") && line.Contains("FSDP ShardGradOp: ", StringComparison.Ordinal));
+            Assert.Contains(output, line => IsRow(line, "precision", "ok") && line.Contains("bf16: computes in BFloat16", StringComparison.Ordinal));
+        }
+        finally
+        {
+            File.Delete(file);
+        }
+    }
+
     [Theory]
     [InlineData("GLOO_SOCKET_IFNAME", "nosuchinterface", "Gloo cannot use the network interface nosuchinterface")]
     [InlineData("ACCELERATE_LIBTORCH", "/no/such/folder", "ACCELERATE_LIBTORCH is '/no/such/folder'")]
@@ -40,6 +58,7 @@ public sealed class SelfTestTests
         var outcomes = SelfTestTable.Join([good, bad]);
         Assert.Equal(SelfTestLog.Parts.Length - 1, outcomes.Count(outcome => outcome.State == PartState.Ok));
         Assert.Equal(["rank 1: sum of 5: expected 3, got 4"], outcomes[1].Reasons);
+        Assert.Equal(["rank 5: sum of 5: expected 3, got 4"], SelfTestTable.Join([good, bad], firstRank: 4)[1].Reasons);
     }
 
     [Fact]

@@ -1,5 +1,5 @@
 using System.Text.Json;
-using AccelerateSharp.Safetensors;
+using AccelerateSharp.Files;
 
 namespace AccelerateSharp.BigModel;
 
