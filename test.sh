@@ -19,6 +19,11 @@ trap finish EXIT
 
 source scripts/setup.sh
 source scripts/build.sh
+# Drives `accelerate config` at a terminal, in one test, which is skipped without.
+if ! command -v tmux >/dev/null 2>&1 && command -v apt-get >/dev/null 2>&1; then
+  echo "Set-up: installing tmux, at which a test drives a terminal."
+  apt_install tmux || echo "Set-up: tmux is left out; its test is skipped."
+fi
 
 echo "Building; the first time, NuGet downloads what is missing (libtorch: 130 MB)."
 build_native

@@ -74,7 +74,7 @@ public sealed class QuestionnaireTests
         isUnasked: "Which GPUs");
 
     [Fact]
-    public void Fsdp_version_2_with_a_mesh() => AssertWrites(
+    public void Fsdp_version_2() => AssertWrites(
         """
         distributed_type: FSDP
         fsdp_config:
@@ -90,20 +90,14 @@ public sealed class QuestionnaireTests
         mixed_precision: 'no'
         num_machines: 1
         num_processes: 8
-        parallelism_config:
-          parallelism_config_cp_comm_strategy: alltoall
-          parallelism_config_cp_size: 2
-          parallelism_config_dp_replicate_size: 1
-          parallelism_config_dp_shard_size: 4
-          parallelism_config_tp_size: 1
         rdzv_backend: static
         same_network: true
         use_cpu: false
 
         """,
         [
-            ("kind of machine", "multi-GPU"), ("FSDP?", "yes"), ("unit", "SIZE_BASED_WRAP"), ("activations", "yes"), ("several kinds", "yes"),
-            ("is a copy sharded", "4"), ("each sequence", "2"), ("exchange", "alltoall"), ("How many GPUs", "8"),
+            ("kind of machine", "multi-GPU"), ("FSDP?", "yes"), ("unit", "SIZE_BASED_WRAP"), ("activations", "yes"),
+            ("How many GPUs", "8"),
         ]);
 
     [Fact]

@@ -30,22 +30,6 @@ internal static class FsdpQuestions
         return values;
     }
 
-    /// <summary>The sizes of the device mesh; an empty section where none is wanted.</summary>
-    public static ConfigSection AskParallelism(IQuestions questions)
-    {
-        var values = new ConfigSection();
-        if (!questions.Confirm("Do you want to combine several kinds of parallelism?")) return values;
-        Size("dp_replicate", "In how many copies is the model kept?");
-        Size("dp_shard", "Over how many processes is a copy sharded?");
-        Size("tp", "Over how many processes is each layer split (tensor parallelism)?");
-        Size("cp", "Over how many processes is each sequence split (context parallelism)?");
-        if (values.Whole("parallelism_config_cp_size") > 1)
-            values["parallelism_config_cp_comm_strategy"] = questions.Pick("How do they exchange keys and values?", ["allgather", "alltoall"], "allgather");
-        return values;
-
-        void Size(string name, string question) => values[$"parallelism_config_{name}_size"] = questions.Whole(question, 1, minimum: 1);
-    }
-
     private static void Wrapping(IQuestions questions, ConfigSection values)
     {
         var policy = questions.Pick("Which modules become a unit that is gathered and freed as a whole?", ConfigKeys.WrapPolicies, "TRANSFORMER_BASED_WRAP");

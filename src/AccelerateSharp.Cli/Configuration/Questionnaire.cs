@@ -63,9 +63,7 @@ internal sealed class Questionnaire(IQuestions questions)
         else if (_type == DistributedTypes.MultiGpu && questions.Confirm("Do you want to shard the model with FSDP?"))
         {
             _type = DistributedTypes.Fsdp;
-            var fsdp = FsdpQuestions.Ask(questions);
-            _values[ConfigKeys.Fsdp] = fsdp;
-            if (fsdp.Whole("fsdp_version") == 2) _values[ConfigKeys.Parallelism] = FsdpQuestions.AskParallelism(questions);
+            _values[ConfigKeys.Fsdp] = FsdpQuestions.Ask(questions);
         }
     }
 

@@ -61,7 +61,7 @@ public sealed class SectionSettingsTests
             ACCELERATE_USE_PARALLELISM_CONFIG=true
             FSDP_ACTIVATION_CHECKPOINTING=false
             FSDP_AUTO_WRAP_POLICY=SIZE_BASED_WRAP
-            FSDP_CPU_RAM_EFFICIENT_LOADING=false
+            FSDP_CPU_RAM_EFFICIENT_LOADING=true
             FSDP_FORWARD_PREFETCH=false
             FSDP_IGNORED_MODULES=foo.*
             FSDP_MIN_NUM_PARAMS=5

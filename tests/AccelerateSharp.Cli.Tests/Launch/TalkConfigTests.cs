@@ -11,15 +11,20 @@ public sealed class TalkConfigTests : IDisposable
         await RunAsync(TalkConfigs.Ddp));
 
     [Fact]
-    public async Task The_FSDP_file_divides_the_model() => AssertDivided(await RunAsync(TalkConfigs.Fsdp, "--fsdp_cpu_ram_efficient_loading", "false"), "Fsdp CPU BF16 1 steps", "FullShard TransformerBasedWrap ShardedStateDict units 7");
+    public async Task The_FSDP_file_divides_the_model() => AssertDivided(await RunAsync(TalkConfigs.Fsdp), "Fsdp CPU BF16 1 steps", "FullShard TransformerBasedWrap ShardedStateDict units 7");
 
     [Fact]
     public async Task Options_come_before_the_file() => AssertDivided(
-        await RunAsync(TalkConfigs.Fsdp, "--fsdp_cpu_ram_efficient_loading", "false", "--mixed_precision", "no", "--fsdp_sharding_strategy", "SHARD_GRAD_OP", "--fsdp-auto-wrap-policy=NO_WRAP", "--gradient_accumulation_steps", "4"),
+        await RunAsync(TalkConfigs.Fsdp, "--mixed_precision", "no", "--fsdp_sharding_strategy", "SHARD_GRAD_OP", "--fsdp-auto-wrap-policy=NO_WRAP", "--gradient_accumulation_steps", "4"),
         "Fsdp CPU No 4 steps", "ShardGradOp NoWrap ShardedStateDict units 1");
 
     [Fact]
     public async Task Options_alone_divide_a_model() => AssertDivided(await RunAsync(file: null, "--use_fsdp"), "Fsdp CPU No 1 steps", "FullShard NoWrap FullStateDict units 1");
+
+    [Fact]
+    public async Task A_DeepSpeed_file_divides_the_model_too() => AssertDivided(
+        await RunAsync("distributed_type: DEEPSPEED\nmixed_precision: bf16\ndeepspeed_config:\n  zero_stage: 2\n  gradient_accumulation_steps: 2\n", "--zero_stage", "3"),
+        "DeepSpeed CPU BF16 2 steps", "stage 3");
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);
 

@@ -7,7 +7,7 @@ internal static class FsdpFlags
 {
     public static readonly SectionFlag Version = Flag("version", "Whose vocabulary: 1 or 2.", "1|2", "1");
     public static readonly SectionFlag SyncModuleStates = Flag("sync_module_states", "All ranks start from rank 0's weights.", "BOOL", "true");
-    public static readonly SectionFlag CpuRamEfficientLoading = Flag("cpu_ram_efficient_loading", "Rank 0 alone reads the weights.", "BOOL", "false");
+    public static readonly SectionFlag CpuRamEfficientLoading = Flag("cpu_ram_efficient_loading", "Rank 0 alone reads the weights.", "BOOL", "true");
 
     public static readonly IReadOnlyList<SectionFlag> All =
     [
