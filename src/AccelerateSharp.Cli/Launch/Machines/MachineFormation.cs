@@ -24,6 +24,7 @@ internal sealed class MachineFormation(
     private int _generation = -1;
     private int _restarts;
     private bool _isOver;
+    private string? _lastWord;
 
     public int ExitCode { get; private set; }
 
@@ -47,6 +48,8 @@ internal sealed class MachineFormation(
 
     public int? ExitCodeAfter(Round round, JobEnd end)
     {
+        if (_lastWord is not null) screen.Say(_lastWord);
+        _lastWord = null;
         if (end.Signal != 0)
         {
             Leave(end.Signal);
@@ -82,7 +85,7 @@ internal sealed class MachineFormation(
             Disconnect();
             return true;
         }
-        if (!Hear(told.Order) || !EndsAttempt(told.Order)) return false;
+        if (!Hear(told.Order, duringAttempt: true) || !EndsAttempt(told.Order)) return false;
         _order = told.Order;
         return true;
     }
@@ -120,10 +123,16 @@ internal sealed class MachineFormation(
 
     /// <summary>Tells the user what an order says.</summary>
     /// <returns>Whether it is one for this launcher to follow.</returns>
-    private bool Hear(Order order)
+    private bool Hear(Order order, bool duringAttempt = false)
     {
         if (!_connection!.Concerns(order)) return false;
-        if (order.Text.Length > 0 && (order.Kind == OrderKind.Say || EndsAttempt(order))) screen.Say($"accelerate: {order.Text}.");
+        if (order.Text.Length > 0 && (order.Kind == OrderKind.Say || EndsAttempt(order)))
+        {
+            var text = $"accelerate: {order.Text}.";
+            // A single worker prints past us, perhaps the very trace of its error: what ends it is said after its last line, not within.
+            if (duringAttempt && EndsAttempt(order) && plan.LocalWorldSize == 1) _lastWord = text;
+            else screen.Say(text);
+        }
         return order.Kind != OrderKind.Say;
     }
 
