@@ -17,12 +17,15 @@ internal static class TrainingKernels
     public const string Variable = "ACCELERATE_FUSED_KERNELS";
 
     private static readonly CudaKernels _kernels = new("training_kernels.cu");
-    private static readonly ConcurrentDictionary<int, bool> _compiles = new();
+    private static readonly CudaKernels _optimizerKernels = new("optimizer_kernels.cu");
+    private static readonly ConcurrentDictionary<(CudaKernels Kernels, int Index), bool> _compiles = new();
     private static readonly Lazy<bool> _isWanted = new(static () => new EnvironmentReader().Flag(Variable, defaultValue: true));
 
-    /// <summary>The kernels for the tensor's device; null where libtorch's operators must do.</summary>
-    public static CudaKernels? For(Tensor tensor) =>
-        tensor.device_type == DeviceType.CUDA && _isWanted.Value && _compiles.GetOrAdd(Index(tensor), Compiles) ? _kernels : null;
+    /// <summary>The kernels of forward and backward for the tensor's device; null where libtorch's operators must do.</summary>
+    public static CudaKernels? For(Tensor tensor) => For(tensor, _kernels);
+
+    /// <summary>Those of optimizers.</summary>
+    public static CudaKernels? OfOptimizersFor(Tensor tensor) => For(tensor, _optimizerKernels);
 
     /// <summary>The GPU that a tensor is on.</summary>
     public static int Index(Tensor tensor) => Math.Max(0, tensor.device_index);
@@ -39,10 +42,13 @@ internal static class TrainingKernels
     /// <summary>Whether eight neighbours can be read at once wherever a row begins.</summary>
     public static bool IsAligned(Tensor tensor) => TensorHandles.DataPointer(tensor) % (8 * tensor.element_size()) == 0;
 
-    private static bool Compiles(int index)
+    private static CudaKernels? For(Tensor tensor, CudaKernels kernels) =>
+        tensor.device_type == DeviceType.CUDA && _isWanted.Value && _compiles.GetOrAdd((kernels, Index(tensor)), Compiles) ? kernels : null;
+
+    private static bool Compiles((CudaKernels Kernels, int Index) key)
     {
-        if (_kernels.WhyUnavailable(index) is not { } reason) return true;
-        Console.Error.WriteLine($"cuda:{index} computes norms, rotary positions and losses with libtorch's operators, in several passes: {reason}");
+        if (key.Kernels.WhyUnavailable(key.Index) is not { } reason) return true;
+        Console.Error.WriteLine($"cuda:{key.Index} computes with libtorch's operators, in several passes, what kernels of ours do in one: {reason}");
         return false;
     }
 }

@@ -1,3 +1,4 @@
+using AccelerateSharp.Kernels;
 using AccelerateSharp.Optimizers;
 using TorchSharp;
 using TorchSharp.Modules;
@@ -113,7 +114,9 @@ public sealed class AdamW8bit : FusedOptimizer, optim.IBetas
         var (rate, root) = (Correction(step, settings.Beta1).mul_(-settings.LearningRate), Correction(step, settings.Beta2).sqrt_());
         var parameter = update.Parameter.is_contiguous() ? update.Parameter.view(-1) : update.Parameter.contiguous().view(-1);
         var gradient = update.Gradient.reshape(-1);
-        for (var block = 0L; block < state[AverageScale].numel(); block += PieceBlocks)
+        var isDone = EightBitAdamKernel.TryStep(
+            parameter, gradient, (state[Average], state[AverageScale]), (state[SquareAverage], state[SquareAverageScale]), settings, rate, root);
+        for (var block = 0L; !isDone && block < state[AverageScale].numel(); block += PieceBlocks)
         {
             using var piece = NewDisposeScope();
             var blocks = Math.Min(PieceBlocks, state[AverageScale].numel() - block);

@@ -27,6 +27,12 @@ internal sealed class BlockQuantization
         _boundaries = tensor(map.Zip(map.Skip(1), (low, high) => (low + high) / 2).ToArray(), ScalarType.Float32, device).DetachFromDisposeScope();
     }
 
+    /// <summary>The 256 values, float32 on the device.</summary>
+    public Tensor Values => _values;
+
+    /// <summary>The 255 numbers between which the nearest value changes.</summary>
+    public Tensor Boundaries => _boundaries;
+
     /// <summary>The map for signed numbers, or for those of 0 and above, on a device.</summary>
     public static BlockQuantization On(Device device, bool signed) =>
         _known.GetOrAdd((signed, device.ToString()), static (key, device) => new BlockQuantization(key.Signed, device), device);

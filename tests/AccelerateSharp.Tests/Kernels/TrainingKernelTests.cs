@@ -92,6 +92,31 @@ public sealed class TrainingKernelTests : IDisposable
         Close(exact.grad!, gradient, 1e-6);
     }
 
+    [Theory]
+    [InlineData(ScalarType.Float32, 1e-4)]
+    [InlineData(ScalarType.BFloat16, 1e-2)]
+    public void Eight_bit_adam_steps(ScalarType dtype, double tolerance)
+    {
+        NeedsGpu();
+        // The last block is not full.
+        var start = randn(70, 99).to(dtype);
+        var (onHost, onDevice) = (nn.Parameter(start.clone()), nn.Parameter(start.to(CUDA)));
+        using var reference = new AdamW8bit([onHost], 1e-2, weight_decay: 0.1);
+        using var optimizer = new AdamW8bit([onDevice], 1e-2, weight_decay: 0.1);
+        for (var step = 0; step < 5; step++)
+        {
+            onHost.grad = randn_like(onHost);
+            onDevice.grad = onHost.grad.to(CUDA);
+            reference.step();
+            optimizer.step();
+        }
+
+        Close(onHost.detach().to(float64), onDevice.detach().cpu(), tolerance);
+        // A number between two values may have gone to the other one.
+        var differences = (reference.StateOf(onHost)["exp_avg"].to(int32) - optimizer.StateOf(onDevice)["exp_avg"].cpu().to(int32)).abs();
+        Assert.InRange(differences.max().item<int>(), 0, 1);
+    }
+
     private static void NeedsGpu() => Assert.SkipUnless(cuda_is_available(), $"Needs a GPU: {CudaDriver.WhyUnavailable ?? "this libtorch is built without CUDA"}.");
 
     private static Tensor Leaf(ScalarType dtype, params long[] shape) => randn(shape, device: CUDA).to(dtype).requires_grad_();
