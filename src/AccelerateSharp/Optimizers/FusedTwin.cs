@@ -23,7 +23,7 @@ internal static class FusedTwin
         };
         if (twin.Length == 0 || optimizer.parameters().Sum(parameter => parameter.numel()) < WorthwhileParameters) return null;
         return Interlocked.Exchange(ref _said, 1) == 0
-            ? $"The optimizer {name} makes many passes over its memory for each step; {twin} takes the same arguments, computes the same numbers and makes one."
+            ? $"The optimizer {name} makes many passes over its memory for each step; {twin} takes the same arguments, computes the same numbers, makes one, and frees the gradients in zero_grad."
             : null;
     }
 }
