@@ -6,7 +6,6 @@
 //
 //   accelerate launch --cpu --num_processes 2 examples/text-generation.cs [--epochs 2] [--batch 8] [--seed 42] ...
 
-using System.Diagnostics;
 using System.Text;
 using AccelerateSharp;
 using TorchSharp.Modules;
@@ -32,10 +31,11 @@ accelerator.Print($"{corpus.Text.Length:N0} characters of {corpus.Vocabulary.Len
 accelerator.Print($"held-out loss before training: {HeldOutLoss():F3} nats per character");
 
 var steps = Math.Min(options.MaxSteps, options.Epochs * trainLoader.Count);
-var progress = new Progress(steps, charactersPerStep: accelerator.NumProcesses * options.Batch * options.Context, options.Plain, accelerator.IsMainProcess);
-for (var epoch = 1; epoch <= options.Epochs && progress.Step < steps; epoch++)
+var charactersPerStep = accelerator.NumProcesses * options.Batch * options.Context;
+for (var (epoch, step) = (1, 0L); epoch <= options.Epochs && step < steps; epoch++)
 {
     model.train();
+    using var progress = new ProgressBar(Math.Min(trainLoader.Count, steps - step) * charactersPerStep, "characters", plainInterval: TimeSpan.FromSeconds(5));
     foreach (var (inputs, targets) in trainLoader)
     {
         optimizer.zero_grad();
@@ -44,9 +44,10 @@ for (var epoch = 1; epoch <= options.Epochs && progress.Step < steps; epoch++)
         accelerator.ClipGradNorm(model.parameters(), 1.0);
         optimizer.step();
         scheduler.step();
-        progress.Advance(loss, scheduler.get_last_lr().First());
-        if (progress.Step == steps) break;
+        progress.Advance(() => $"loss {loss.item<float>():F3}, lr {scheduler.get_last_lr().First():F5}", charactersPerStep);
+        if (++step == steps) break;
     }
+    progress.Dispose();
     accelerator.Print($"held-out loss after epoch {epoch}: {HeldOutLoss():F3} nats per character");
 }
 
@@ -206,27 +207,6 @@ internal sealed class WarmUpThenCosine(long total)
     }
 }
 
-/// <summary>Step, loss, speed and the time left: one line that is rewritten on a terminal, a line every five seconds elsewhere.</summary>
-internal sealed class Progress(long steps, int charactersPerStep, bool plain, bool show)
-{
-    private readonly Stopwatch _watch = Stopwatch.StartNew();
-    private readonly bool _rewrite = !plain && !Console.IsOutputRedirected;
-    private TimeSpan _next;
-
-    public long Step { get; private set; }
-
-    public void Advance(Tensor loss, double learningRate)
-    {
-        Step++;
-        if (!show || (_watch.Elapsed < _next && Step < steps)) return;
-        _next = _watch.Elapsed + TimeSpan.FromSeconds(_rewrite ? 0.5 : 5);
-        var speed = Step / _watch.Elapsed.TotalSeconds;
-        var left = TimeSpan.FromSeconds((steps - Step) / speed);
-        var line = $"step {Step,5}/{steps}  loss {loss.item<float>():F3}  lr {learningRate:F5}  {speed * charactersPerStep,7:N0} characters/s  {left:m\\:ss} left";
-        Console.Write(_rewrite ? $"\r{line} {(Step == steps ? "\n" : "")}" : line + "\n");
-    }
-}
-
 /// <summary>What the command line may change.</summary>
 internal sealed record Options
 {
@@ -242,7 +222,6 @@ internal sealed record Options
     public int Seed { get; init; } = 42;
     public string Prompt { get; init; } = "A hacker is ";
     public int SampleLength { get; init; } = 500;
-    public bool Plain { get; init; }
     public string TextFile { get; init; } = Path.GetFullPath("../data/text/jargon.txt", AppContext.GetData("EntryPointFileDirectoryPath") as string ?? AppContext.BaseDirectory);
 
     public static Options Parse(string[] args)
@@ -265,7 +244,6 @@ internal sealed record Options
                 "--prompt" => options with { Prompt = Value() },
                 "--sample" => options with { SampleLength = int.Parse(Value()) },
                 "--text" => options with { TextFile = Value() },
-                "--plain" => options with { Plain = true },
                 var unknown => throw new ArgumentException($"{unknown} is no option of this example."),
             };
         return options;

@@ -28,7 +28,7 @@ public abstract class TextEncoder : PretrainedModel
 
     internal override bool IsDerived(string name) =>
         name.EndsWith("embeddings.position_ids", StringComparison.Ordinal) || name.EndsWith("embeddings.token_type_ids", StringComparison.Ordinal)
-        || name.EndsWith("decoder.bias", StringComparison.Ordinal);
+        || name.EndsWith("decoder.bias", StringComparison.Ordinal) || (Config.TieWordEmbeddings && name.EndsWith("decoder.weight", StringComparison.Ordinal));
 
     internal override void Initialize(string name, Tensor parameter)
     {

@@ -18,6 +18,11 @@ public sealed class TokenizedBatch : IDisposable
     /// <summary>Which of two texts a token belongs to; 0 for padding, and everywhere for models that do not tell.</summary>
     public Tensor TokenTypeIds { get; }
 
+    /// <summary>These tokens as what a text model is called with; the tensors stay this batch's.</summary>
+    /// <param name="labels">What should come out.</param>
+    public ModelInputs ToInputs(Tensor? labels = null) =>
+        new() { InputIds = InputIds, AttentionMask = AttentionMask, TokenTypeIds = TokenTypeIds, Labels = labels };
+
     /// <summary>Frees the three tensors.</summary>
     public void Dispose()
     {

@@ -12,6 +12,12 @@ namespace AccelerateSharp;
 /// </code></example>
 public sealed class ViTForImageClassification : PretrainedModel
 {
+    private static readonly (string Older, string Newer)[] _newerNames =
+    [
+        (".encoder.layer.", ".layers."), ("attention.attention.query", "attention.q_proj"), ("attention.attention.key", "attention.k_proj"),
+        ("attention.attention.value", "attention.v_proj"), ("attention.output.dense", "attention.o_proj"), ("intermediate.dense", "mlp.fc1"), ("output.dense", "mlp.fc2"),
+    ];
+
     [ComponentName(Name = "vit")] private readonly ViTStack _vit;
     [ComponentName(Name = "classifier")] private readonly Linear _classifier;
 
@@ -38,6 +44,12 @@ public sealed class ViTForImageClassification : PretrainedModel
     public override IReadOnlyList<string> LayerClassNames => [nameof(ViTLayer)];
 
     private protected override string BasePrefix => "vit";
+
+    internal override string? NameInCheckpoint(string parameter, Func<string, bool> contains) =>
+        base.NameInCheckpoint(parameter, contains) ?? base.NameInCheckpoint(NewerName(parameter), contains);
+
+    /// <summary>The name that transformers 5 gives a parameter in memory; checkpoints have the older one nearly always.</summary>
+    internal static string NewerName(string parameter) => _newerNames.Aggregate(parameter, (name, pair) => name.Replace(pair.Older, pair.Newer, StringComparison.Ordinal));
 
     /// <summary>Scores [batch, classes], and with labels the loss.</summary>
     /// <param name="input">PixelValues, float [batch, channels, height, width]. Labels: int64 [batch], or floats for several classes at once.</param>

@@ -82,9 +82,9 @@ public sealed class EncoderTests : IDisposable
         AssertNames(bert, "bert.", "BertForSequenceClassification", "classifier.weight classifier.bias");
         var withoutPooler = bert.Replace("pooler.dense.weight pooler.dense.bias", "", StringComparison.Ordinal);
         AssertNames(withoutPooler, "bert.", "BertForMaskedLM",
-            "cls.predictions.bias cls.predictions.transform.dense.weight cls.predictions.transform.dense.bias cls.predictions.transform.LayerNorm.weight cls.predictions.transform.LayerNorm.bias cls.predictions.decoder.weight");
+            "cls.predictions.bias cls.predictions.transform.dense.weight cls.predictions.transform.dense.bias cls.predictions.transform.LayerNorm.weight cls.predictions.transform.LayerNorm.bias");
         AssertNames(withoutPooler, "roberta.", "RobertaForSequenceClassification", "classifier.dense.weight classifier.dense.bias classifier.out_proj.weight classifier.out_proj.bias");
-        AssertNames(withoutPooler, "roberta.", "RobertaForMaskedLM", "lm_head.bias lm_head.dense.weight lm_head.dense.bias lm_head.layer_norm.weight lm_head.layer_norm.bias lm_head.decoder.weight");
+        AssertNames(withoutPooler, "roberta.", "RobertaForMaskedLM", "lm_head.bias lm_head.dense.weight lm_head.dense.bias lm_head.layer_norm.weight lm_head.layer_norm.bias");
 
         var vit = "embeddings.cls_token embeddings.position_embeddings embeddings.patch_embeddings.projection.weight embeddings.patch_embeddings.projection.bias layernorm.weight layernorm.bias "
             + string.Concat(Enumerable.Range(0, 2).SelectMany(i =>
@@ -195,6 +195,15 @@ public sealed class EncoderTests : IDisposable
         regression.eval();
         var targets = tensor(new[] { 0.5f, -1f });
         Assert.True(regression.call(inputs with { Labels = targets }).Loss.allclose((regression.call(inputs).Logits.squeeze(1) - targets).square().mean()));
+    }
+
+    [Fact]
+    public void A_projection_that_is_not_tied_is_a_parameter_of_its_own()
+    {
+        using var tied = PretrainedModel.FromConfig(Text() with { Architectures = ["BertForMaskedLM"] });
+        using var free = PretrainedModel.FromConfig(Text() with { Architectures = ["BertForMaskedLM"], TieWordEmbeddings = false });
+        Assert.Equal(["cls.predictions.decoder.weight"], free.state_dict().Keys.Except(tied.state_dict().Keys));
+        Assert.Equal(tied.parameters().Count() + 1, free.parameters().Count());
     }
 
     [Fact]

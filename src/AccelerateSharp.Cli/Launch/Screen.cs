@@ -15,10 +15,13 @@ internal sealed class Screen(bool isQuiet = false)
     private static readonly int[] _colours = [36, 33, 32, 35, 34, 96, 93, 92];
 
     private readonly Lock _gate = new();
-    private readonly bool _isTerminal = !Console.IsOutputRedirected && !Console.IsErrorRedirected;
+    private readonly bool _isTerminal = IsTerminal;
     private readonly bool _hasColour = string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR"));
     private byte[]? _progress;
     private WorkerName _progressOf;
+
+    /// <summary>Whether lines can be rewritten.</summary>
+    public static bool IsTerminal => !Console.IsOutputRedirected && !Console.IsErrorRedirected;
 
     /// <summary>Prints a line of a worker.</summary>
     public void Line(WorkerName worker, bool isError, ReadOnlySpan<byte> line)

@@ -9,6 +9,7 @@ internal static class WorkerVariables
     {
         var variables = new SortedDictionary<string, string>(StringComparer.Ordinal);
         foreach (var (name, value) in plan.Variables) variables[name] = value;
+        if (Screen.IsTerminal) variables[EnvironmentVariables.Terminal] = "1";
         if (settings.CpuAffinity.Value) variables[EnvironmentVariables.CpuAffinity] = "1";
         foreach (var (name, value) in round.VariablesOf(localRank, settings.Role, settings.MaxRestarts.Value)) variables[name] = value;
         foreach (var (name, value) in round.WorkerAt(localRank, plan, storeEndpoint).ToVariables()) variables[name] = value;

@@ -36,6 +36,10 @@ internal static class EnvironmentVariables
     public const string DeepSpeedFields = "ACCELERATE_CONFIG_DS_FIELDS";
 
     public const string DebugMode = "ACCELERATE_DEBUG_MODE";
+
+    /// <summary>1 where the launcher shows the workers' output at a terminal, so that progress bars have one although they write to a pipe.</summary>
+    public const string Terminal = "ACCELERATE_TERMINAL";
+
     public const string OmpThreads = "OMP_NUM_THREADS";
 
     public const string CpuAffinity = "ACCELERATE_CPU_AFFINITY";

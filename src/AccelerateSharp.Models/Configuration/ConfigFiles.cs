@@ -8,6 +8,9 @@ internal static class ConfigFiles
     public static string Resolve(string path)
     {
         var file = Directory.Exists(path) ? Path.Combine(path, Name) : path;
-        return File.Exists(file) ? file : throw new FileNotFoundException($"There is no model configuration {file}.", file);
+        if (File.Exists(file)) return file;
+        throw new FileNotFoundException(Directory.Exists(path)
+            ? $"{path} holds no {Name}, which says what model its weights are of."
+            : $"There is no folder or file {path}. Models are read from a local folder with {Name} and safetensors; one of the Hub is downloaded first.", file);
     }
 }

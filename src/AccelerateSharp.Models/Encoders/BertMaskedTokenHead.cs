@@ -24,19 +24,21 @@ internal sealed class BertMaskedTokenHead : Module<Tensor, Tensor>
     private sealed class Predictions : Module<Tensor, Tensor>
     {
         [ComponentName(Name = "transform")] private readonly Transform _transform;
-        [ComponentName(Name = "decoder")] private readonly Linear _decoder;
+        [ComponentName(Name = "decoder")] private readonly Linear? _decoder;
         [ComponentName(Name = "bias")] private readonly Parameter _bias;
+        private readonly Func<Parameter> _weight;
 
         public Predictions(BertConfig config, Embedding words, ScalarType dtype, Device? device) : base(nameof(Predictions))
         {
             _transform = new Transform(config, dtype, device);
-            _decoder = Linear(config.HiddenSize, config.VocabSize, hasBias: false, device, dtype);
+            // A tied weight is no parameter of its own: an optimizer would step it twice.
+            if (!config.TieWordEmbeddings) _decoder = Linear(config.HiddenSize, config.VocabSize, hasBias: false, device, dtype);
+            _weight = () => _decoder?.weight ?? words.weight!;
             _bias = Parameter(zeros(config.VocabSize, dtype, device));
             RegisterComponents();
-            if (config.TieWordEmbeddings) _decoder.weight = words.weight!;
         }
 
-        public (Parameter, Parameter) Output => (_decoder.weight!, _bias);
+        public (Parameter, Parameter) Output => (_weight(), _bias);
 
         public override Tensor forward(Tensor hidden) => _transform.call(hidden);
     }

@@ -1,3 +1,4 @@
+using AccelerateSharp.Models.Internal;
 using TorchSharp.Modules;
 using TorchSharp.Utils;
 using static TorchSharp.torch;
@@ -27,9 +28,7 @@ internal sealed class GPT2Block : Module<Tensor, Tensor?, KeyValueCache?, Tensor
     public override Tensor forward(Tensor hidden, Tensor? mask, KeyValueCache? cache)
     {
         using var scope = NewDisposeScope();
-        var attended = hidden + Drop(_attention.call(_attentionNorm.call(hidden), mask, cache));
-        return (attended + Drop(_feedForward.call(_feedForwardNorm.call(attended)))).MoveToOuterDisposeScope();
+        var attended = hidden + _attention.call(_attentionNorm.call(hidden), mask, cache).Drop(_dropout, training);
+        return (attended + _feedForward.call(_feedForwardNorm.call(attended)).Drop(_dropout, training)).MoveToOuterDisposeScope();
     }
-
-    private Tensor Drop(Tensor value) => training && _dropout > 0 ? functional.dropout(value, _dropout, training: true) : value;
 }

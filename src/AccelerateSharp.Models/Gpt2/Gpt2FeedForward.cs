@@ -1,3 +1,4 @@
+using AccelerateSharp.Models.Internal;
 using TorchSharp.Utils;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;
@@ -23,12 +24,7 @@ internal sealed class Gpt2FeedForward : Module<Tensor, Tensor>
     public override Tensor forward(Tensor input)
     {
         using var inner = _inner.call(input);
-        using var activated = _activation switch
-        {
-            "gelu_new" => functional.gelu(inner, TorchSharp.Modules.GELU.Approximate.tanh),
-            "gelu" => functional.gelu(inner),
-            _ => functional.relu(inner),
-        };
+        using var activated = ActivationFunctions.Apply(_activation, inner);
         return _output.call(activated);
     }
 }

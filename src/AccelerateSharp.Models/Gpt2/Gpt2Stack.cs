@@ -36,7 +36,7 @@ internal sealed class Gpt2Stack : Module<ModelInputs, Tensor>
             throw new ArgumentException($"GPT-2 has embeddings for {_config.NPositions} positions; {past + length} tokens are too many.", nameof(inputs));
         var positions = inputs.PositionIds ?? arange(past, past + length, device: tokens.device).unsqueeze(0);
         var hidden = _tokens.call(tokens) + _positions.call(positions);
-        if (training && _config.EmbdPdrop > 0) hidden = functional.dropout(hidden, _config.EmbdPdrop, training: true);
+        hidden = hidden.Drop(_config.EmbdPdrop, training);
         var mask = new CausalMasks(inputs.AttentionMask, past, length, tokens.device).For(window: null);
         foreach (var block in _blocks)
         {

@@ -31,6 +31,11 @@ internal static class WeightLoading
             reads.Add(new(saved, value));
             foreach (var name in tensor.Names) if (model.NameInCheckpoint(name, checkpoint.Contains) is { } alias) used.Add(alias);
         }
+        if (reads.Count == 0)
+        {
+            throw new InvalidDataException(
+                $"{folder} holds none of the weights of {model.GetName()}. It has {Some([.. checkpoint.Names])}; the model needs {Some(created)}. Are names saved with a prefix that must go?");
+        }
         checkpoint.ReadInto(reads);
         if (created.Count > 0) Notices.Say($"{folder} lacks {created.Count} weights of {model.GetName()}, which are new: {Some(created)}. Train them before use.");
         var unused = checkpoint.Names.Where(name => !used.Contains(name) && !model.IsDerived(name)).ToList();
@@ -55,6 +60,11 @@ internal static class WeightLoading
         {
             throw new InvalidDataException(
                 $"{folder}: '{saved.Name}' is [{string.Join(", ", saved.Shape)}], but {model.GetName()} as {ConfigFiles.Name} describes it needs [{string.Join(", ", tensor.Shape)}] for '{tensor.Name}'.");
+        }
+        if (tensor.Dtype.IsFloatingPoint() && !saved.Dtype.IsFloatingPoint())
+        {
+            throw new NotSupportedException(
+                $"{saved.File}: '{saved.Name}' is saved as {saved.Dtype}, not in floating point: weights that are quantized are not read. Save them in bfloat16 or float32 first.");
         }
         return saved.Dtype;
     }

@@ -9,7 +9,8 @@ internal readonly record struct Cut(int Start, int End, bool IsMatch);
 /// <summary>A pattern of a tokenizer.json. They are written for Oniguruma, which sees whole characters where .NET sees UTF-16 halves.</summary>
 internal sealed class HubRegex
 {
-    private const string Word = @"\p{L}\p{M}\p{Nd}\p{Pc}";
+    // What \w is in Oniguruma, which counts the Latin-1 fractions and raised digits as well.
+    private const string Word = @"\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\u24B6-\u24E9\u00B2\u00B3\u00B9\u00BC-\u00BE";
 
     /// <summary>For each general category a rare character of the basic plane, which stands for those beyond it: one UTF-16 unit, same class.</summary>
     private static readonly char[] _standIns = StandIns();

@@ -15,7 +15,7 @@ internal static class PreTokenizers
         "Split" => Split(node.AllowOnly("pattern", "behavior", "invert")),
         "Digits" => OnRunes(RuneClasses.IsNumeric, node.AllowOnly("individual_digits").Flag("individual_digits", false) ? SplitBehavior.Isolated : SplitBehavior.Contiguous),
         "Punctuation" => OnRunes(RuneClasses.IsPunctuation, node.AllowOnly("behavior").Child("behavior") is { } behavior ? Behavior(behavior) : SplitBehavior.Isolated),
-        "Whitespace" => OnRegex(@"\w+|[^\w\s]+", node.AllowOnly(), SplitBehavior.Removed, invert: true),
+        "Whitespace" => OnRegex($@"[{RuneClasses.Word}]+|[^{RuneClasses.Word}\s]+", node.AllowOnly(), SplitBehavior.Removed, invert: true),
         "WhitespaceSplit" => OnRunes(Rune.IsWhiteSpace, SplitBehavior.Removed),
         "Metaspace" => Metaspace(node),
         var type => throw node.Unsupported($"the pre-tokenizer \"{type}\" is not supported"),

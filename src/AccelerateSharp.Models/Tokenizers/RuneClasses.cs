@@ -6,9 +6,13 @@ namespace AccelerateSharp.Models.Tokenizers;
 /// <summary>Classes of characters as the tokenizers of the Hub draw them.</summary>
 internal static class RuneClasses
 {
-    /// <summary>What <c>\w</c> stands for: letters, marks, decimal digits and connectors such as the underscore.</summary>
+    /// <summary>What <c>\w</c> is in Rust: letters and what counts as such, marks, decimal digits, connectors such as the underscore, joiners.</summary>
+    public const string Word = @"\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\u24B6-\u24E9\u200C\u200D";
+
+    /// <inheritdoc cref="Word"/>
     public static bool IsWord(Rune rune) =>
-        Rune.GetUnicodeCategory(rune) is <= UnicodeCategory.DecimalDigitNumber or UnicodeCategory.ConnectorPunctuation;
+        rune.Value is (>= 0x24B6 and <= 0x24E9) or 0x200C or 0x200D
+        || Rune.GetUnicodeCategory(rune) is <= UnicodeCategory.LetterNumber or UnicodeCategory.ConnectorPunctuation;
 
     /// <summary>Every mark: non-spacing, spacing and enclosing.</summary>
     public static bool IsMark(Rune rune) =>
@@ -23,11 +27,10 @@ internal static class RuneClasses
             ? rune.Value is (>= '!' and <= '/') or (>= ':' and <= '@') or (>= '[' and <= '`') or (>= '{' and <= '~')
             : Rune.IsPunctuation(rune);
 
-    /// <summary>Control, format, private and unassigned characters, but not those that count as white space.</summary>
+    /// <summary>Control, format and private characters, but not those that count as white space.</summary>
     public static bool IsControl(Rune rune) =>
         rune.Value is not ('\t' or '\n' or '\r')
-        && Rune.GetUnicodeCategory(rune) is UnicodeCategory.Control or UnicodeCategory.Format or UnicodeCategory.PrivateUse
-            or UnicodeCategory.OtherNotAssigned or UnicodeCategory.Surrogate;
+        && Rune.GetUnicodeCategory(rune) is UnicodeCategory.Control or UnicodeCategory.Format or UnicodeCategory.PrivateUse or UnicodeCategory.Surrogate;
 
     /// <summary>The blocks of CJK ideographs; Hangul, Hiragana and Katakana are words with spaces and do not count.</summary>
     public static bool IsIdeograph(Rune rune) =>

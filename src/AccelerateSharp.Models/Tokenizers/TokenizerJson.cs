@@ -24,7 +24,10 @@ internal static class TokenizerJson
         var preTokenizer = Override(node.Child("pre_tokenizer"), "ByteLevel", config, ("add_prefix_space", "add_prefix_space")) is { } p ? PreTokenizers.Read(p) : null;
 
         var known = added.Select(token => token.Content).ToHashSet(StringComparer.Ordinal);
-        var tokens = new AddedTokens([.. added, .. config.AddedTokens().Where(token => !known.Contains(token.Content))], normalizer);
+        // What the model's vocabulary has keeps the number that it has there, as in the reference.
+        var tokens = new AddedTokens(
+            added.Concat(config.AddedTokens().Where(token => !known.Contains(token.Content)))
+                .Select(token => model.Vocabulary.TryGetValue(token.Content, out var id) ? token with { Id = id } : token), normalizer);
         var template = TokenTemplate.Read(node.Child("post_processor"), IdOf);
         // Llama's class makes the template from two flags, whatever the file says.
         if (config.Class is "LlamaTokenizer" or "CodeLlamaTokenizer" or "GemmaTokenizer"
