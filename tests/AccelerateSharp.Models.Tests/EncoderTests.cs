@@ -43,7 +43,7 @@ public sealed class EncoderTests : IDisposable
         InitializerRange = 0.3,
     };
 
-    private static PretrainedModel Build(string architecture)
+    internal static PretrainedModel Build(string architecture)
     {
         manual_seed(5);
         PretrainedConfig config = architecture.StartsWith("ViT", StringComparison.Ordinal) ? Image() : Text(architecture.StartsWith("Bert", StringComparison.Ordinal) ? "bert" : "roberta");
@@ -52,7 +52,7 @@ public sealed class EncoderTests : IDisposable
         return model;
     }
 
-    private static ModelInputs Inputs(PretrainedModel model)
+    internal static ModelInputs Inputs(PretrainedModel model)
     {
         manual_seed(6);
         if (model is ViTForImageClassification) return new() { PixelValues = rand(2, 1, 12, 12) };
@@ -65,7 +65,7 @@ public sealed class EncoderTests : IDisposable
 
     private static bool Same(Tensor a, Tensor b) => a.shape.SequenceEqual(b.shape) && (a == b).all().item<bool>();
 
-    private static Tensor Result(PretrainedModel model, ModelInputs inputs) =>
+    internal static Tensor Result(PretrainedModel model, ModelInputs inputs) =>
         model is TextEncoderModel ? model.call(inputs).LastHiddenState : model.call(inputs).Logits;
 
     private static string Layer(int i, string extra) => string.Concat(

@@ -36,8 +36,9 @@ internal sealed class HubRegex
     /// <summary>The whole text, cut where matches begin and end.</summary>
     public IEnumerable<Cut> Cut(string text)
     {
+        var starts = text.Any(char.IsSurrogate) ? new List<int>(text.Length + 1) : null;
         var done = 0;
-        foreach (Match match in _regex.Matches(text.Any(char.IsSurrogate) ? OneUnitEach(text, out var starts) : Plain(text, out starts)))
+        foreach (Match match in _regex.Matches(starts is null ? text : OneUnitEach(text, starts)))
         {
             if (match.Length == 0) continue;
             var (start, end) = starts is null ? (match.Index, match.Index + match.Length) : (starts[match.Index], starts[match.Index + match.Length]);
@@ -48,16 +49,10 @@ internal sealed class HubRegex
         if (done < text.Length) yield return new Cut(done, text.Length, false);
     }
 
-    private static string Plain(string text, out List<int>? starts)
-    {
-        starts = null;
-        return text;
-    }
-
-    private static string OneUnitEach(string text, out List<int>? starts)
+    /// <summary>The text with one UTF-16 unit for each character, and where each of them starts.</summary>
+    private static string OneUnitEach(string text, List<int> starts)
     {
         var units = new StringBuilder(text.Length);
-        starts = new List<int>(text.Length + 1);
         var at = 0;
         foreach (var rune in text.EnumerateRunes())
         {
