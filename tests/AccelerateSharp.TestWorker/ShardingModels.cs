@@ -49,10 +49,10 @@ internal static class ShardingModels
         }
     }
 
-    /// <summary>Attention that computes in native code.</summary>
+    /// <summary>Attention that computes in native code. Without bias: that of the keys has no gradient but rounding, which Adam makes steps of.</summary>
     private sealed class Attending : Module<Tensor, Tensor>
     {
-        private readonly Modules.MultiheadAttention _attention = MultiheadAttention(Width, 2);
+        private readonly Modules.MultiheadAttention _attention = MultiheadAttention(Width, 2, bias: false);
         private readonly Linear _layers_head = Linear(Width, 1);
 
         public Attending()
