@@ -24,9 +24,6 @@ public abstract class DecoderForCausalLM : CausalLanguageModel
         Initialize();
     }
 
-    /// <summary>The configuration that the model was built from.</summary>
-    public new LlamaConfig Config => (LlamaConfig)base.Config;
-
     /// <inheritdoc/>
     public override Module<ModelInputs, Tensor> Model => _model;
 

@@ -9,6 +9,7 @@ namespace AccelerateSharp;
 /// <summary>GPT-2 with its language-modelling head, which is the embedding matrix.</summary>
 public sealed class GPT2LMHeadModel : CausalLanguageModel
 {
+    private readonly Gpt2Config _config;
     [ComponentName(Name = "transformer")] private readonly Gpt2Stack _transformer;
     [ComponentName(Name = "lm_head")] private readonly Linear _head;
 
@@ -21,15 +22,13 @@ public sealed class GPT2LMHeadModel : CausalLanguageModel
         : base(config ?? throw new ArgumentNullException(nameof(config)), nameof(GPT2LMHeadModel))
     {
         config.Check();
+        _config = config;
         _transformer = new Gpt2Stack(config, dtype, device);
         _head = Linear(config.NEmbd, config.VocabSize, hasBias: false, device, dtype);
         RegisterComponents();
         if (config.TieWordEmbeddings) _head.weight = _transformer.Tokens.weight!;
         Initialize();
     }
-
-    /// <summary>The configuration that the model was built from.</summary>
-    public new Gpt2Config Config => (Gpt2Config)base.Config;
 
     /// <inheritdoc/>
     public override Module<ModelInputs, Tensor> Model => _transformer;
@@ -40,7 +39,7 @@ public sealed class GPT2LMHeadModel : CausalLanguageModel
     /// <inheritdoc/>
     public override IReadOnlyList<string> LayerClassNames => [nameof(GPT2Block)];
 
-    internal override long? MaxPositions => Config.NPositions;
+    internal override long? MaxPositions => _config.NPositions;
 
     private protected override string BasePrefix => "transformer";
 
@@ -51,6 +50,6 @@ public sealed class GPT2LMHeadModel : CausalLanguageModel
     {
         base.Initialize(name, parameter);
         // What adds to the residual stream starts smaller, as in the paper.
-        if (name.EndsWith("c_proj.weight", StringComparison.Ordinal)) init.normal_(parameter, 0, Config.InitializerRange / Math.Sqrt(2 * Config.NLayer));
+        if (name.EndsWith("c_proj.weight", StringComparison.Ordinal)) init.normal_(parameter, 0, Config.InitializerRange / Math.Sqrt(2 * _config.NLayer));
     }
 }

@@ -18,7 +18,8 @@ public abstract class PretrainedModel : Module<ModelInputs, ModelOutput>, ITrans
 {
     private protected PretrainedModel(PretrainedConfig config, string name) : base(name) => Config = config;
 
-    /// <summary>The configuration that the model was built from.</summary>
+    /// <summary>The configuration that the model was built from; its type is that of the model's family, such as <see cref="LlamaConfig"/>.</summary>
+    // No model narrows the type: TorchSharp's Module.to does not take two properties of one name.
     public PretrainedConfig Config { get; }
 
     /// <inheritdoc/>

@@ -119,6 +119,19 @@ public sealed class DecoderTests : IDisposable
         Assert.True(Difference(logits[.., 4..], model.call(tokens).Logits) < 1e-5);
     }
 
+    [Theory]
+    [MemberData(nameof(Families))]
+    public void A_model_changes_its_dtype_and_goes_on(string type)
+    {
+        using var model = Build(Tiny(type));
+        model.to(ScalarType.BFloat16);
+        var tokens = randint(0, 97, [1, 7]);
+        using var loss = model.call(new() { InputIds = tokens, Labels = tokens }).Loss;
+        loss.backward();
+        Assert.Equal(ScalarType.BFloat16, model.call(tokens).Logits.dtype);
+        Assert.All(model.parameters(), parameter => Assert.Equal(ScalarType.BFloat16, parameter.grad!.dtype));
+    }
+
     [Fact]
     public void Tied_embeddings_are_one_parameter_and_save_once()
     {
@@ -130,7 +143,7 @@ public sealed class DecoderTests : IDisposable
         using var loaded = PretrainedModel.FromPretrained(folder);
         Assert.Equal([["lm_head.weight", "model.embed_tokens.weight"]], BigModeling.FindTiedParameters(loaded));
         Assert.Equal(0, Difference(loaded.call(tokens).Logits, model.call(tokens).Logits));
-        Assert.Equal(model.Config.VocabSize, ((LlamaConfig)loaded.Config).VocabSize);
+        Assert.Equal(((LlamaConfig)model.Config).VocabSize, ((LlamaConfig)loaded.Config).VocabSize);
         Directory.Delete(folder, recursive: true);
     }
 

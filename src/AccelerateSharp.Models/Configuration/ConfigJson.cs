@@ -13,5 +13,6 @@ namespace AccelerateSharp.Models.Configuration;
 [JsonSerializable(typeof(BertConfig))]
 [JsonSerializable(typeof(Gpt2Config))]
 [JsonSerializable(typeof(LlamaConfig))]
+[JsonSerializable(typeof(LoraConfig))]
 [JsonSerializable(typeof(ViTConfig))]
 internal sealed partial class ConfigJson : JsonSerializerContext;

@@ -44,6 +44,8 @@ internal static class WeightLoading
 
     public static void Save(PretrainedModel model, string folder, IReadOnlyDictionary<string, Tensor> weights, long maxShardSize)
     {
+        // An adapter is saved by itself.
+        weights = weights.Where(entry => !LoraAdapter.IsAdapterTensor(entry.Key)).ToDictionary();
         var family = ModelFamily.Of(model.Config.ModelType, nameof(PretrainedModel.SavePretrained));
         var dtype = weights.Values.First(tensor => tensor.is_floating_point()).dtype.HubName();
         var config = model.Config with { Architectures = [model.GetName()], TorchDtype = dtype, Dtype = model.Config.Dtype is null ? null : dtype };
