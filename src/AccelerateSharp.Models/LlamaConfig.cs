@@ -7,6 +7,10 @@ namespace AccelerateSharp;
 /// </code></example>
 public sealed record LlamaConfig : PretrainedConfig
 {
+    private const int Unset = -1;
+
+    private readonly int? _slidingWindow = Unset;
+
     /// <summary>A Llama; set <see cref="PretrainedConfig.ModelType"/> for its relatives.</summary>
     public LlamaConfig() => ModelType = "llama";
 
@@ -58,8 +62,12 @@ public sealed record LlamaConfig : PretrainedConfig
     /// <summary>Probability with which an attention weight is dropped in training.</summary>
     public double AttentionDropout { get; init; }
 
-    /// <summary>How many positions, its own included, a token sees in layers with a window.</summary>
-    public int? SlidingWindow { get; init; }
+    /// <summary>How many positions, its own included, a token sees in layers with a window; 4,096 for a Mistral of which nothing is said.</summary>
+    public int? SlidingWindow
+    {
+        get => _slidingWindow == Unset ? (ModelType == "mistral" ? 4096 : null) : _slidingWindow;
+        init => _slidingWindow = value;
+    }
 
     /// <summary>Qwen: whether any layer has a window.</summary>
     public bool? UseSlidingWindow { get; init; }
