@@ -22,6 +22,7 @@ internal static class Checks
             right &= Multiplying(device, rows, inner, columns);
         foreach (var recipe in new FP8RecipeKwargs[] { new TERecipeKwargs { MinWeightElements = 0 }, new TERecipeKwargs { MinWeightElements = 0, Format = Fp8Format.E4M3 }, new TERecipeKwargs { MinWeightElements = 0, OverrideLinearPrecision = (false, false, true) } })
             right &= Layer(device, recipe, small);
+        foreach (var level in Enum.GetValues<MSAMPOptLevel>()) right &= MsAmp(device, level, small);
         Console.WriteLine(right ? "checks: all right" : "checks: NOT all right");
         return right;
     }
@@ -106,6 +107,40 @@ internal static class Checks
             Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"WRONG {what} under {recipe.GetType().Name}: relative error {error:E2}, limit {limit}, {actual.dtype}"));
             return false;
         }
+    }
+
+    /// <summary>A few steps under an MS-AMP level against the same in float32.</summary>
+    private static bool MsAmp(Device device, MSAMPOptLevel level, bool small)
+    {
+        using var scope = NewDisposeScope();
+        var width = small ? 32 : 512;
+        var (x, y) = (randn([4 * width, width], device: device), randn([4 * width, width], device: device));
+        double Loss(Accelerator accelerator)
+        {
+            manual_seed(3);
+            var made = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width));
+            var (model, optimizer) = accelerator.Prepare(made, new FusedAdamW(made.parameters(), 1e-3));
+            var last = 0.0;
+            for (var step = 0; step < 30; step++)
+            {
+                using var batch = NewDisposeScope();
+                optimizer.zero_grad();
+                var loss = nn.functional.mse_loss(model.call(x), y);
+                accelerator.Backward(loss);
+                optimizer.step();
+                last = loss.item<float>();
+            }
+
+            accelerator.FreeMemory();
+            return last;
+        }
+
+        var cpu = device.type == DeviceType.CPU;
+        var exact = Loss(new Accelerator(cpu: cpu, mixedPrecision: MixedPrecision.No));
+        var stored = Loss(new Accelerator(cpu: cpu, mixedPrecision: MixedPrecision.FP8, fp8Recipe: new MSAMPRecipeKwargs { OptLevel = level }));
+        var fine = Math.Abs(stored - exact) < 0.05 * exact;
+        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{(fine ? "right" : "WRONG")} MS-AMP {level}: loss after 30 steps {stored:F4}, in float32 {exact:F4}"));
+        return fine;
     }
 
     private static Tensor Bytes(Tensor codes) => Float8Kinds.Reinterpret(codes, ScalarType.Byte);

@@ -1,5 +1,6 @@
 using AccelerateSharp.Internal.Interop;
 using AccelerateSharp.Parallel;
+using AccelerateSharp.Precision.Fp8;
 using TorchSharp.Modules;
 using static TorchSharp.torch;
 using Module = TorchSharp.torch.nn.Module;
@@ -43,7 +44,7 @@ public sealed partial class Accelerator
         var inWindow = !GradientState.SyncGradients;
         var synchronize = _noSync == 0 && (!inWindow || GradientState.SyncEachBatch);
         _lossScaling?.BeforeBackward(ScaledParameters());
-        var synchronizers = _models.Select(model => model.Synchronizer).OfType<IGradientSynchronizer>().ToList();
+        var synchronizers = _models.SelectMany(model => new[] { model.Synchronizer, model.Float8?.Gradients }).OfType<IGradientSynchronizer>().ToList();
         foreach (var synchronizer in synchronizers) synchronizer.BeforeBackward(synchronize);
         try
         {
@@ -150,7 +151,7 @@ public sealed partial class Accelerator
         var reduced = _models.Where(model => model.Synchronizer is not null).SelectMany(model => model.Model.parameters()).ToHashSet<Parameter>(ReferenceEqualityComparer.Instance);
         return [.. _models.SelectMany(model => model.Model.parameters())
             .Concat(_optimizers.SelectMany(optimizer => optimizer.parameters()))
-            .Where(parameter => parameter.requires_grad && !reduced.Contains(parameter))
+            .Where(parameter => parameter.requires_grad && !reduced.Contains(parameter) && !MsAmpWeight.TryFind(parameter, out _))
             .Distinct<Parameter>(ReferenceEqualityComparer.Instance)];
     }
 

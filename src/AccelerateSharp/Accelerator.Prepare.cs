@@ -85,13 +85,15 @@ public sealed partial class Accelerator
         ArgumentNullException.ThrowIfNull(model);
         if (_models.Any(prepared => prepared.Model == (Module)model)) return model;
         IGradientSynchronizer? synchronizer = evaluationMode ? null : CreateEngine(model);
-        if (synchronizer is null)
+        var isSharded = synchronizer is not null;
+        if (!isSharded)
         {
             if (_devicePlacement) ModelPlacement.MoveTo(model, Device);
-            synchronizer = CreateReducer(model, evaluationMode);
+            if (ProcessGroup is { } group) ModelPlacement.Synchronize(model, group);
         }
 
-        var float8 = CreateFp8Model(model, isSharded: synchronizer is ShardingEngine);
+        var float8 = CreateFp8Model(model, isSharded);
+        if (!isSharded && !evaluationMode) synchronizer = CreateReducer(model);
         _models.Add(new PreparedModel(model, synchronizer, ForwardRegions(synchronizer, float8), float8, convertsOutputs: AutocastDtype is not null));
         ResetHeldGradients();
         return model;
@@ -163,16 +165,12 @@ public sealed partial class Accelerator
     {
         if (synchronizer is GradientReducer reducer) yield return new ReducerRegion(reducer, SynchronizesNext);
         if (synchronizer is ShardingEngine engine) yield return new ShardingRegion(engine);
-        if (AutocastDtype is { } dtype && (AutocastsForward || synchronizer is not ShardingEngine)) yield return new AutocastRegion(Device, dtype, _autocast);
+        if (AutocastDtype is { } dtype && (AutocastsForward || float8 is not null || synchronizer is not ShardingEngine)) yield return new AutocastRegion(Device, dtype, _autocast);
         if (float8 is not null) yield return new Fp8Region(float8);
     }
 
-    private GradientReducer? CreateReducer(Module model, bool evaluationMode)
-    {
-        if (ProcessGroup is not { } group) return null;
-        ModelPlacement.Synchronize(model, group);
-        return evaluationMode ? null : new GradientReducer(model, group, _state.DistributedDataParallel, _backwardErrors);
-    }
+    private GradientReducer? CreateReducer(Module model) =>
+        ProcessGroup is { } group ? new GradientReducer(model, group, _state.DistributedDataParallel, _backwardErrors) : null;
 
     private Optimizer PrepareOptimizer(Optimizer optimizer)
     {
@@ -180,6 +178,7 @@ public sealed partial class Accelerator
         if (_lossScaling is not null && optimizer is LBFGS)
             throw new NotSupportedException("LBFGS evaluates the loss several times in one step, which loss scaling cannot follow. Use bf16, or gradScaler: new() { Enabled = false }.");
         PairOptimizer(optimizer);
+        CheckFp8Optimizer(optimizer);
         var engines = Engines().ToList();
         if (engines.Count > 0) ShardedOptimizerState.Divide(optimizer, engines);
         else if (_devicePlacement && optimizer is FusedOptimizer fused) fused.MoveState(Device);

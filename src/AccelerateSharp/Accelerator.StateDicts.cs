@@ -17,7 +17,7 @@ public sealed partial class Accelerator
     public Dictionary<string, Tensor> GetStateDict(Module model)
     {
         ArgumentNullException.ThrowIfNull(model);
-        return EngineOf(model) is { } engine ? new ModelState(engine).Gather(SavedDtypeOf(model)) : model.state_dict();
+        return EngineOf(model) is { } engine ? new ModelState(engine).Gather(SavedDtypeOf(model)) : WithMasterWeights(model, model.state_dict());
     }
 
     /// <summary>This rank's part of a sharded model's weights, and the buffers, as copies in host memory. No communication.</summary>
@@ -44,7 +44,7 @@ public sealed partial class Accelerator
     {
         ArgumentNullException.ThrowIfNull(model);
         if (EngineOf(model) is { } engine) new ModelState(engine).Scatter(new WeightsInMemory(stateDict ?? new Dictionary<string, Tensor>()), strict);
-        else model.load_state_dict(new Dictionary<string, Tensor>(stateDict ?? throw new ArgumentNullException(nameof(stateDict))), strict);
+        else model.load_state_dict(StoreMasterWeights(model, new Dictionary<string, Tensor>(stateDict ?? throw new ArgumentNullException(nameof(stateDict)))), strict);
     }
 
     /// <summary>Loads weights and buffers from safetensors files. A collective where the model is sharded: rank 0 alone reads, one tensor at a time, and sends them unit by unit.</summary>

@@ -1,4 +1,5 @@
 using AccelerateSharp.Optimizers;
+using AccelerateSharp.Precision.Fp8;
 using TorchSharp.Modules;
 using static TorchSharp.torch;
 
@@ -88,7 +89,8 @@ public sealed class FusedAdam : FusedOptimizer, optim.IBetas, IScaledOptimizer
         var settings = new AdamSettings(
             options.LearningRate!.Value, options.beta1!.Value, options.beta2!.Value, options.weight_decay!.Value, options.eps!.Value,
             options.amsgrad!.Value, options.maximize!.Value);
-        _kernel.Step(updates, settings, new StepScale(scaled.GradScale, scaled.FoundInf), DeviceRate.Of(_rates, group));
+        updates = MsAmpAdam.Step(updates, settings, decoupled: false);
+        if (updates.Count > 0) _kernel.Step(updates, settings, new StepScale(scaled.GradScale, scaled.FoundInf), DeviceRate.Of(_rates, group));
     }
 
     /// <inheritdoc/>

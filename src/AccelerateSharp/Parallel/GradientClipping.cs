@@ -1,4 +1,5 @@
 using AccelerateSharp.Internal.Interop;
+using AccelerateSharp.Precision.Fp8;
 using TorchSharp.Modules;
 using static TorchSharp.torch;
 
@@ -20,15 +21,18 @@ internal static class GradientClipping
         using var noGrad = no_grad();
         using var scope = NewDisposeScope();
         var all = parameters.Distinct<Parameter>(ReferenceEqualityComparer.Instance).ToList();
-        var gradients = Gradients(all);
+        var parts = all.GroupBy(shardGroupOf, GroupComparer.Instance).Select(part => (Group: part.Key, Gradients: Gradients(part, normType))).ToList();
+        var gradients = parts.SelectMany(part => part.Gradients).ToList();
         if (gradients.Count > 0) device = gradients[0].device;
         // A rank without a gradient of its own still takes part where others may have one.
-        var norms = all.GroupBy(shardGroupOf, GroupComparer.Instance).Select(part => NormOf(Gradients(part), normType, part.Key, device)).ToArray();
+        var norms = parts.Select(part => NormOf(part.Gradients, normType, part.Group, device)).ToArray();
         if (norms.Length == 0) return zeros(1, device: device).squeeze().MoveToOuterDisposeScope();
         var total = Norm(stack(norms), normType);
         var coefficient = (maxNorm / (total + 1e-6)).clamp_max(1.0);
         foreach (var (where, alike) in AlikeTensors.Of(gradients.Where(gradient => !gradient.is_sparse))) _multiply.Call(alike, coefficient.to(where));
         foreach (var gradient in gradients.Where(gradient => gradient.is_sparse)) gradient.mul_(coefficient.to(gradient.device));
+        // Of a gradient in float8, the scale is multiplied: its codes stay.
+        foreach (var stored in MsAmpWeight.Among(all)) stored.GradientInverse.mul_(coefficient.to(stored.GradientInverse.device));
         return total.MoveToOuterDisposeScope();
     }
 
@@ -37,11 +41,19 @@ internal static class GradientClipping
         if (!(clipValue > 0)) throw new ArgumentOutOfRangeException(nameof(clipValue), clipValue, "ClipGradValue: clipValue must be above 0.");
         using var noGrad = no_grad();
         using var scope = NewDisposeScope();
-        foreach (var gradient in Gradients(parameters)) gradient.clamp_(-clipValue, clipValue);
+        var all = parameters.ToList();
+        if (MsAmpWeight.Among(all).Any())
+            throw new NotSupportedException("ClipGradValue: under MS-AMP, gradients are in float8 with one scale for each, and single elements cannot be cut. Use ClipGradNorm.");
+        foreach (var gradient in Gradients(all, 2)) gradient.clamp_(-clipValue, clipValue);
     }
 
-    private static List<Tensor> Gradients(IEnumerable<Parameter> parameters) =>
-        [.. parameters.Distinct<Parameter>(ReferenceEqualityComparer.Instance).Select(parameter => parameter.grad).OfType<Tensor>()];
+    /// <summary>The gradients; one in float8 is represented by its norm, which adds as much to the norm of all.</summary>
+    private static List<Tensor> Gradients(IEnumerable<Parameter> parameters, double normType) =>
+    [
+        .. parameters.Distinct<Parameter>(ReferenceEqualityComparer.Instance)
+            .Select(parameter => parameter.grad is { } gradient && MsAmpWeight.TryFind(parameter, out var stored) ? Norm(stored.Gradient(), normType).reshape(1) : parameter.grad)
+            .OfType<Tensor>(),
+    ];
 
     /// <summary>The norm of gradients that lie here, and on the other ranks of a group.</summary>
     private static Tensor NormOf(List<Tensor> gradients, double normType, ProcessGroup? group, Device device)

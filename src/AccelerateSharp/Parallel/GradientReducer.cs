@@ -1,4 +1,5 @@
 using AccelerateSharp.Internal.Interop;
+using AccelerateSharp.Precision.Fp8;
 using static TorchSharp.torch;
 using Module = TorchSharp.torch.nn.Module;
 
@@ -42,7 +43,8 @@ internal sealed class GradientReducer : IGradientSynchronizer
     public GradientReducer(Module model, ProcessGroup group, DistributedDataParallelKwargs options, BackwardErrors errors)
     {
         (_model, _group, _options, _errors) = (model, group, options, errors);
-        var slots = ParameterSlots.Of(model).Where(slot => slot.Parameter.requires_grad).ToList();
+        // What MS-AMP stores is averaged in float8, elsewhere.
+        var slots = ParameterSlots.Of(model).Where(slot => slot.Parameter.requires_grad && !MsAmpWeight.TryFind(slot.Parameter, out _)).ToList();
         _parameters = [.. slots.Select((slot, i) => new ParameterGradient(slot, i))];
         _buffers = new ModelBuffers(model, group);
         CreateBuckets([.. _parameters.Reverse()]);

@@ -10,6 +10,7 @@ internal sealed class Fp8Linear : IDisposable
     private readonly Fp8Model _model;
     private readonly Linear _layer;
     private readonly int _firstSlot;
+    private readonly MsAmpWeight? _stored;
     private readonly List<Action> _removers = [];
 
     /// <param name="name">Dotted.</param>
@@ -19,6 +20,7 @@ internal sealed class Fp8Linear : IDisposable
     public Fp8Linear(string name, Linear layer, Fp8Model model, int index)
     {
         (Name, _layer, _model, _firstSlot) = (name, layer, model, index * SlotsPerLayer);
+        if (layer.weight is { } weight && MsAmpWeight.TryFind(weight, out var stored)) _stored = stored;
         var before = layer.register_forward_pre_hook((_, input) => BeforeForward(input));
         var after = layer.register_forward_hook((_, _, output) => AfterForward(output));
         _removers.AddRange([before.remove, after.remove]);
@@ -41,11 +43,13 @@ internal sealed class Fp8Linear : IDisposable
     private Tensor BeforeForward(Tensor input)
     {
         // Outside of the recipe's region, in an island of full precision, or with an input that the layer will refuse in its own words.
-        if (!ReferenceEquals(Autocast.Recipe, _model) || !Autocast.IsEnabled(input.device.type)) return input;
+        var underRecipe = ReferenceEquals(Autocast.Recipe, _model) && Autocast.IsEnabled(input.device.type);
+        // A weight that is float8 itself can be multiplied in no other way.
+        if (!underRecipe && _stored?.Master is null) return input;
         if (input.dtype is not (ScalarType.Float32 or ScalarType.BFloat16 or ScalarType.Float16)) return input;
         if (input.dim() < 1 || input.shape[^1] != _layer.in_features || input.numel() == 0) return input;
         using var scope = NewDisposeScope();
-        LinearWindow.Open(_layer, input, Compute(input, Autocast.Dtype(input.device.type)));
+        LinearWindow.Open(_layer, input, Compute(input, underRecipe ? Autocast.Dtype(input.device.type) : ScalarType.Float32));
         HasComputed = true;
         return input;
     }
@@ -112,7 +116,8 @@ internal sealed class Fp8Linear : IDisposable
             var weightGradient = inFloat8
                 ? Float8Product.Multiply(quantized.Turned!, quantized.Inverse, saved.Input!.Turned!, saved.Input.Inverse, ScalarType.BFloat16)
                 : gradient.t().matmul(saved.ExactInput!.to(gradient.dtype));
-            gradients.PassOn(1, weightGradient);
+            if (_stored is null) gradients.PassOn(1, weightGradient);
+            else _stored.AddGradient(weightGradient);
         }
 
         if (needs is [_, _, true]) gradients.PassOn(2, gradient.sum([0], type: ScalarType.Float32));
@@ -132,6 +137,7 @@ internal sealed class Fp8Linear : IDisposable
 
     private QuantizedMatrix QuantizeWeight(Tensor weight, bool turned, bool plain = true)
     {
+        if (_stored?.Master is not null) return _stored.AsOperand(turned);
         return Quantize(weight.detach().contiguous(), 1, _model.Settings.Forward, plain, turned);
     }
 

@@ -1,4 +1,5 @@
 using AccelerateSharp.Internal.Interop;
+using TorchSharp.Modules;
 using static TorchSharp.torch;
 using Module = TorchSharp.torch.nn.Module;
 
@@ -19,9 +20,10 @@ internal sealed class Fp8Model : IDisposable
     /// <param name="model">The model, on its device.</param>
     /// <param name="settings">The recipe.</param>
     /// <param name="isSharded">Whether the memory of weights comes and goes between forward and backward.</param>
+    /// <param name="group">All ranks; null in a job of one process.</param>
     /// <param name="device">Where it computes.</param>
     /// <param name="errors">Where exceptions of its backward wait.</param>
-    public Fp8Model(Module model, Fp8Settings settings, bool isSharded, Device device, BackwardErrors errors)
+    public Fp8Model(Module model, Fp8Settings settings, bool isSharded, ProcessGroup? group, Device device, BackwardErrors errors)
     {
         (_model, Settings, IsSharded, Errors) = (model, settings, isSharded, errors);
         _factor = MathF.Pow(2, -settings.Margin);
@@ -30,6 +32,14 @@ internal sealed class Fp8Model : IDisposable
         {
             Float8Kind[] kinds = [.. Choice.Chosen.SelectMany(_ => new[] { settings.Forward, settings.Forward, settings.Backward })];
             _scaling = new DelayedScaling(kinds, delayed.HistoryLength, delayed.UseMax, settings.Margin, delayed.Interval, device);
+        }
+
+        if (settings.Level is { } level)
+        {
+            // A weight that other modules share would have to be read by them too.
+            var own = ParameterSlots.Of(model).Where(slot => slot.Names.Count == 1 && slot.CanSwap).Select(slot => slot.Parameter).ToHashSet<Parameter>(ReferenceEqualityComparer.Instance);
+            Gradients = new MsAmpGradients(
+                model, [.. Choice.Chosen.Where(chosen => own.Contains(chosen.Layer.weight!)).Select(chosen => new MsAmpWeight(chosen.Name.Length == 0 ? "weight" : $"{chosen.Name}.weight", chosen.Layer.weight!, level))], group);
         }
 
         _layers = [.. Choice.Chosen.Select((chosen, i) => new Fp8Linear(chosen.Name, chosen.Layer, this, i))];
@@ -45,6 +55,9 @@ internal sealed class Fp8Model : IDisposable
 
     /// <summary>The scales of all layers; null under current scaling.</summary>
     public DelayedScaling? Scaling => _scaling;
+
+    /// <summary>MS-AMP's weights and gradients; null under other recipes.</summary>
+    public MsAmpGradients? Gradients { get; }
 
     /// <summary>This thread's.</summary>
     public InputCache Cache => _cache ??= new();
@@ -80,5 +93,6 @@ internal sealed class Fp8Model : IDisposable
     {
         foreach (var layer in _layers) layer.Dispose();
         _scaling?.Dispose();
+        Gradients?.Dispose();
     }
 }
