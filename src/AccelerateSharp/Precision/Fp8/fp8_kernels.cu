@@ -12,6 +12,18 @@ struct Float32 { typedef float stored; };
 struct BFloat16 { typedef half_t stored; };
 struct Float16 { typedef half_t stored; };
 
+__device__ __forceinline__ float from_half(word_t bits) {
+  float result;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(result) : "h"((half_t)bits));
+  return result;
+}
+
+__device__ __forceinline__ word_t to_half(float value) {
+  half_t result;
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(result) : "f"(value));
+  return result;
+}
+
 // Eight neighbours of a row, in float32.
 __device__ __forceinline__ void load8(const float* from, float* to, Float32) {
   float4 low = ((const float4*)from)[0], high = ((const float4*)from)[1];
@@ -34,8 +46,8 @@ __device__ __forceinline__ void load8(const half_t* from, float* to, Float16) {
   word_t parts[4] = {words.x, words.y, words.z, words.w};
 #pragma unroll
   for (int i = 0; i < 4; i++) {
-    asm("cvt.f32.f16 %0, %1;" : "=f"(to[2 * i]) : "h"((half_t)(parts[i] & 0xffff)));
-    asm("cvt.f32.f16 %0, %1;" : "=f"(to[2 * i + 1]) : "h"((half_t)(parts[i] >> 16)));
+    to[2 * i] = from_half(parts[i]);
+    to[2 * i + 1] = from_half(parts[i] >> 16);
   }
 }
 
@@ -46,6 +58,38 @@ __device__ __forceinline__ word_t pair(float low, float high) {
   if (FORMAT == E4M3) asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(result) : "f"(high), "f"(low));
   else asm("cvt.rn.satfinite.e5m2x2.f32 %0, %1, %2;" : "=h"(result) : "f"(high), "f"(low));
   return result;
+}
+
+// Two E4M3 in the lower and the upper byte as two float16 in the halves of a word.
+__device__ __forceinline__ word_t unpack(word_t codes) {
+  word_t result;
+  asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(result) : "h"((half_t)codes));
+  return result;
+}
+
+// Four E4M3 in float32.
+__device__ __forceinline__ void decode4(word_t codes, float factor, float* to) {
+  word_t low = unpack(codes & 0xffff), high = unpack(codes >> 16);
+  to[0] = from_half(low) * factor;
+  to[1] = from_half(low >> 16) * factor;
+  to[2] = from_half(high) * factor;
+  to[3] = from_half(high >> 16) * factor;
+}
+
+__device__ __forceinline__ word_t encode4(const float* from, float scale) {
+  return pair<E4M3>(from[0] * scale, from[1] * scale) | pair<E4M3>(from[2] * scale, from[3] * scale) << 16;
+}
+
+__device__ __forceinline__ void load_half4(const half_t* from, float factor, float* to) {
+  uint2 words = *(const uint2*)from;
+  to[0] = from_half(words.x) * factor;
+  to[1] = from_half(words.x >> 16) * factor;
+  to[2] = from_half(words.y) * factor;
+  to[3] = from_half(words.y >> 16) * factor;
+}
+
+__device__ __forceinline__ void store_half4(half_t* to, const float* from) {
+  *(uint2*)to = make_uint2(to_half(from[0]) | to_half(from[1]) << 16, to_half(from[2]) | to_half(from[3]) << 16);
 }
 
 // The largest of a block, added to the tensor's. Floats that are not negative are ordered like their bits; a NaN stands above all.
@@ -63,6 +107,8 @@ __device__ __forceinline__ void publish_amax(word_t mine, float* amax) {
     for (int i = 1; i < 8; i++) mine = largest[i] > mine ? largest[i] : mine;
     if (mine > *(volatile word_t*)amax) atomicMax((word_t*)amax, mine);
   }
+  // The memory serves the next tensor.
+  __syncthreads();
 }
 
 // The scale that brings `amax` to the format's largest number; 1 where there is nothing to scale, or no finite number.
@@ -169,3 +215,102 @@ QUANTIZE(Float16, E5M2, f16_e5m2)
 AMAX(Float32, f32)
 AMAX(BFloat16, bf16)
 AMAX(Float16, f16)
+
+// Adam on a weight that MS-AMP stores: gradient in E4M3, weight (or master weight) in float16, moments in float32 or, SMALL, in E4M3
+// and float16 with a scale each. MASTER: the weight is also kept in E4M3. Where something has to be scaled by its largest, the first
+// pass (write = 0) finds `amax` [first moment, second moment, weight], and the second one computes the same again and stores it, with the
+// new scales in `inverses`.
+template <bool SMALL, bool MASTER>
+__device__ __forceinline__ void adam(
+    const byte_t* gradients, const float* gradient_inverse, void* averages, const float* average_inverse, void* squares,
+    const float* square_inverse, half_t* weights, byte_t* codes, const float* step, float* amax, float* inverses, long long count,
+    float rate, float log_beta1, float log_beta2, float beta1, float beta2, float decay, float epsilon, int decoupled, int maximize, int write) {
+  float correction1 = -rate / -expm1f(*step * log_beta1);
+  float correction2 = sqrtf(1.0f / -expm1f(*step * log_beta2));
+  float gradient_factor = maximize ? -*gradient_inverse : *gradient_inverse;
+  float average_scale = 1.0f, square_factor = 1.0f, weight_scale = 1.0f;
+  if (write && SMALL) {
+    average_scale = scale_for<E4M3>(amax[0], 1.0f);
+    square_factor = fmaxf(__fdiv_rn(amax[1], 65504.0f), 1.17549435e-38f);
+  }
+  if (write && MASTER) weight_scale = scale_for<E4M3>(amax[2], 1.0f);
+  if (write && blockIdx.x == 0 && threadIdx.x == 0) {
+    inverses[0] = __fdiv_rn(1.0f, average_scale);
+    inverses[1] = square_factor;
+    inverses[2] = __fdiv_rn(1.0f, weight_scale);
+  }
+
+  word_t largest_average = 0, largest_square = 0, largest_weight = 0;
+  long long stride = (long long)gridDim.x * blockDim.x * 4;
+  for (long long at = ((long long)blockIdx.x * blockDim.x + threadIdx.x) * 4; at < count; at += stride) {
+    float gradient[4], average[4], square[4], weight[4];
+    decode4(*(const word_t*)(gradients + at), gradient_factor, gradient);
+    load_half4(weights + at, 1.0f, weight);
+    if (SMALL) {
+      decode4(*(const word_t*)((const byte_t*)averages + at), *average_inverse, average);
+      load_half4((const half_t*)squares + at, *square_inverse, square);
+    } else {
+#pragma unroll
+      for (int i = 0; i < 4; i++) {
+        average[i] = ((const float*)averages)[at + i];
+        square[i] = ((const float*)squares)[at + i];
+      }
+    }
+
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      if (decoupled) weight[i] *= 1.0f - rate * decay;
+      else gradient[i] += decay * weight[i];
+      average[i] = beta1 * average[i] + (1.0f - beta1) * gradient[i];
+      square[i] = beta2 * square[i] + (1.0f - beta2) * gradient[i] * gradient[i];
+      weight[i] += correction1 * average[i] / (sqrtf(square[i]) * correction2 + epsilon);
+      if (MASTER) weight[i] = from_half(to_half(weight[i]));
+    }
+
+    if (!write) {
+#pragma unroll
+      for (int i = 0; i < 4; i++) {
+        largest_average = max(largest_average, __float_as_uint(average[i]) & 0x7fffffffu);
+        largest_square = max(largest_square, __float_as_uint(square[i]) & 0x7fffffffu);
+        largest_weight = max(largest_weight, __float_as_uint(weight[i]) & 0x7fffffffu);
+      }
+      continue;
+    }
+
+    store_half4(weights + at, weight);
+    if (MASTER) *(word_t*)(codes + at) = encode4(weight, weight_scale);
+    if (SMALL) {
+      *(word_t*)((byte_t*)averages + at) = encode4(average, average_scale);
+      // What is not zero stays above zero: a weight whose second moment vanished would take a huge step.
+#pragma unroll
+      for (int i = 0; i < 4; i++) square[i] = square[i] == 0.0f ? 0.0f : fminf(fmaxf(__fdiv_rn(square[i], square_factor), 5.9604645e-8f), 65504.0f);
+      store_half4((half_t*)squares + at, square);
+    } else {
+#pragma unroll
+      for (int i = 0; i < 4; i++) {
+        ((float*)averages)[at + i] = average[i];
+        ((float*)squares)[at + i] = square[i];
+      }
+    }
+  }
+
+  if (write) return;
+  publish_amax(largest_average, amax);
+  publish_amax(largest_square, amax + 1);
+  if (MASTER) publish_amax(largest_weight, amax + 2);
+}
+
+#define ADAM(SMALL, MASTER, NAME)                                                                                             \
+  extern "C" __global__ void __launch_bounds__(256) adam_##NAME(                                                              \
+      const byte_t* gradients, const float* gradient_inverse, void* averages, const float* average_inverse, void* squares,    \
+      const float* square_inverse, half_t* weights, byte_t* codes, const float* step, float* amax, float* inverses,           \
+      long long count, float rate, float log_beta1, float log_beta2, float beta1, float beta2, float decay, float epsilon,    \
+      int decoupled, int maximize, int write) {                                                                               \
+    adam<SMALL, MASTER>(                                                                                                      \
+        gradients, gradient_inverse, averages, average_inverse, squares, square_inverse, weights, codes, step, amax,          \
+        inverses, count, rate, log_beta1, log_beta2, beta1, beta2, decay, epsilon, decoupled, maximize, write);               \
+  }
+
+ADAM(false, false, o1)
+ADAM(true, false, o2)
+ADAM(true, true, o3)

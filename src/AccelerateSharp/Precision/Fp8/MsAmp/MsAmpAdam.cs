@@ -1,3 +1,4 @@
+using AccelerateSharp.Internal.Interop;
 using AccelerateSharp.Optimizers;
 using TorchSharp;
 using TorchSharp.Modules;
@@ -34,17 +35,51 @@ internal static class MsAmpAdam
 
         if (stored.Count == 0) return updates;
         if (settings.Amsgrad) throw new NotSupportedException("MS-AMP's optimizer states have no amsgrad; leave it out, or use fp8Recipe: new TERecipeKwargs().");
-        foreach (var (update, weight) in stored) Step(update, weight, settings, decoupled);
+        foreach (var (update, weight) in stored)
+            if (update.State.IsEmpty) Create(update.State, weight.Parameter, weight.Level >= MSAMPOptLevel.O2);
+        StepCounts.Advance([.. stored.Select(pair => pair.Update)], null);
+        foreach (var (update, weight) in stored)
+        {
+            if (Float8Hardware.Kernels(weight.Parameter.device) is { } kernels) WithKernel(kernels, update.State, weight, settings, decoupled);
+            else WithOperators(update.State, weight, settings, decoupled);
+        }
+
         return others;
     }
 
-    private static void Step(ParameterUpdate update, MsAmpWeight weight, in AdamSettings settings, bool decoupled)
+    /// <summary>One pass over the memory for O1, two for the others, whose scales the first one finds.</summary>
+    private static void WithKernel(CudaKernels kernels, ParameterState state, MsAmpWeight weight, in AdamSettings settings, bool decoupled)
     {
         using var scope = NewDisposeScope();
-        var state = update.State;
+        var (parameter, count) = (weight.Parameter, weight.Parameter.numel());
         var isSmall = weight.Level >= MSAMPOptLevel.O2;
-        if (state.IsEmpty) Create(state, weight.Parameter, isSmall);
-        StepCounts.Advance([update], null);
+        var numbers = zeros(6, dtype: ScalarType.Float32, device: parameter.device);
+        var (amax, inverses) = (numbers.narrow(0, 0, 3), numbers.narrow(0, 3, 3));
+        var kernel = kernels.Get(weight.Level switch { MSAMPOptLevel.O1 => "adam_o1", MSAMPOptLevel.O2 => "adam_o2", _ => "adam_o3" }, Float8Hardware.Index(parameter.device));
+        for (var write = isSmall ? 0 : 1; write <= 1; write++)
+        {
+            kernel.Launch(Math.Clamp(count / 4 / 256, 1, 4096), 256,
+            [
+                weight.GradientCodes, weight.GradientInverse, state[Average], isSmall ? state[AverageInverse] : null, state[SquareAverage], isSmall ? state[SquareAverageInverse] : null,
+                weight.Master ?? parameter, weight.Master is null ? null : parameter, state[ParameterState.Step], amax, inverses, count,
+                (float)settings.LearningRate, Logarithm(settings.Beta1), Logarithm(settings.Beta2), (float)settings.Beta1, (float)settings.Beta2, (float)settings.WeightDecay, (float)settings.Epsilon,
+                decoupled ? 1 : 0, settings.Maximize ? 1 : 0, write,
+            ]);
+        }
+
+        if (isSmall)
+        {
+            state[AverageInverse].copy_(inverses[0]);
+            state[SquareAverageInverse].copy_(inverses[1]);
+        }
+
+        weight.Inverse?.copy_(inverses.narrow(0, 2, 1));
+    }
+
+    private static void WithOperators(ParameterState state, MsAmpWeight weight, in AdamSettings settings, bool decoupled)
+    {
+        using var scope = NewDisposeScope();
+        var isSmall = weight.Level >= MSAMPOptLevel.O2;
         var step = state[ParameterState.Step];
         // On the device, like the count: nothing is read back.
         var (rate, root) = (Correction(step, settings.Beta1).mul_(-settings.LearningRate), Correction(step, settings.Beta2).sqrt_());
@@ -86,9 +121,11 @@ internal static class MsAmpAdam
     /// <summary>1 / (1 - beta^step).</summary>
     private static Tensor Correction(Tensor step, double beta)
     {
-        using Scalar power = Math.Log(Math.Max(beta, double.Epsilon));
+        using Scalar power = Logarithm(beta);
         return step.mul(power).expm1_().neg_().reciprocal_();
     }
+
+    private static float Logarithm(double beta) => (float)Math.Log(Math.Max(beta, double.Epsilon));
 
     private static void Create(ParameterState state, Parameter parameter, bool isSmall)
     {

@@ -90,9 +90,10 @@ internal sealed class MsAmpWeight : IDisposable
     /// <summary>Replaces the gradient.</summary>
     public void SetGradient(Tensor gradient)
     {
-        using var quantized = Float8Quantizer.Quantize(gradient, Kind, new ScaleSource(null, null));
+        var quantized = Float8Quantizer.Quantize(gradient, Kind, new ScaleSource(null, null));
         GradientInverse.copy_(quantized.Inverse);
-        SetCodes(quantized.Share().Codes!);
+        quantized.Inverse.Dispose();
+        SetCodes(quantized.Codes);
     }
 
     /// <summary>Replaces the gradient by codes whose scale is in <see cref="GradientInverse"/> already; null: there is none.</summary>
