@@ -20,6 +20,7 @@ internal static class Layers
         Measure("bf16", MixedPrecision.BF16, null);
         Measure("fp8 TE (delayed scaling)", MixedPrecision.FP8, new TERecipeKwargs { MinWeightElements = 0 });
         Measure("fp8 AO (current scaling)", MixedPrecision.FP8, new AORecipeKwargs { MinWeightElements = 0 });
+        Measure("fp8 AO (rows)", MixedPrecision.FP8, new AORecipeKwargs { MinWeightElements = 0, Scaling = Float8Scaling.Rowwise });
 
         void Measure(string name, MixedPrecision precision, FP8RecipeKwargs? recipe)
         {

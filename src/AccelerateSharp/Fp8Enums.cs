@@ -20,6 +20,16 @@ public enum AmaxComputeAlgo
     Max,
 }
 
+/// <summary>What shares a scale.</summary>
+public enum Float8Scaling
+{
+    /// <summary>A whole tensor.</summary>
+    Tensorwise,
+
+    /// <summary>A row of a matrix, which is a token of the input and an output feature of the weight: closer to the exact product, slower.</summary>
+    Rowwise,
+}
+
 /// <summary>MS-AMP's levels (Peng et al., "FP8-LM", 2023); each includes those before it.</summary>
 public enum MSAMPOptLevel
 {

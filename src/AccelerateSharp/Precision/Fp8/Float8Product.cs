@@ -11,9 +11,9 @@ internal static class Float8Product
 
     /// <summary>left · rightᵀ, in the values that both stand for.</summary>
     /// <param name="left">[m, k], contiguous; k a multiple of 16.</param>
-    /// <param name="leftInverse">One float32.</param>
+    /// <param name="leftInverse">One float32, or one for each row, [m, 1].</param>
     /// <param name="right">[n, k], contiguous; n a multiple of 16.</param>
-    /// <param name="rightInverse">One float32.</param>
+    /// <param name="rightInverse">One float32, or one for each row, [n, 1]; like those of <paramref name="left"/>.</param>
     /// <param name="dtype">Of the result: float32, bfloat16 or float16.</param>
     /// <param name="bias">[n], added to every row, in any dtype; not for a float32 result.</param>
     /// <param name="fastAccumulation">Fewer bits in the sums, as is usual in forward.</param>
@@ -23,6 +23,11 @@ internal static class Float8Product
     {
         using var scope = NewDisposeScope();
         var columns = right.t();
+        // The hardware's row-wise products are bfloat16.
+        var rowwise = leftInverse.dim() == 2;
+        if (rowwise) rightInverse = rightInverse.t();
+        if (rowwise && dtype != ScalarType.BFloat16 && Float8Hardware.Multiplies(left.device))
+            return Multiply(left, leftInverse, right, rightInverse.t(), ScalarType.BFloat16, bias, fastAccumulation).to(dtype).MoveToOuterDisposeScope();
         if (Float8Hardware.Multiplies(left.device))
             return _scaledMultiply.CallForTensor(left, columns, leftInverse, rightInverse, bias?.to(dtype), TorchArgument.None, dtype, fastAccumulation).MoveToOuterDisposeScope();
         // Under autocast the product would be one of bfloat16.

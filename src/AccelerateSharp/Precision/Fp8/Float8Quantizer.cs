@@ -26,6 +26,24 @@ internal static class Float8Quantizer
             ? WithKernel(kernels, matrix, kind, source, plain, turned)
             : WithOperators(matrix, kind, source, plain, turned);
 
+    /// <summary>The same with a scale for each row of the matrix, and of the transposed form, from their own largest magnitudes.</summary>
+    public static QuantizedMatrix QuantizeRows(Tensor matrix, Float8Kind kind, bool plain = true, bool turned = false)
+    {
+        using var scope = NewDisposeScope();
+        var exact = matrix.to(ScalarType.Float32);
+        var (codes, inverse) = plain ? Rows(exact, kind) : (null, null);
+        var (turnedCodes, turnedInverse) = (default(Tensor), default(Tensor));
+        if (turned)
+        {
+            var padding = Padded(matrix.shape[0]) - matrix.shape[0];
+            (turnedCodes, turnedInverse) = Rows((padding == 0 ? exact : nn.functional.pad(exact, [0, 0, 0, padding])).t().contiguous(), kind);
+        }
+
+        inverse ??= turnedInverse!.alias();
+        foreach (var tensor in new[] { codes, turnedCodes, inverse, turnedInverse }) tensor?.DetachFromDisposeScope();
+        return new QuantizedMatrix(codes, turnedCodes, inverse, turnedInverse);
+    }
+
     /// <summary>The scale that brings <paramref name="amax"/> to the format's largest number; 1 where there is none.</summary>
     public static Tensor ScaleFor(Tensor amax, Float8Kind kind, float margin)
     {
@@ -79,6 +97,13 @@ internal static class Float8Quantizer
         result.Turned?.DetachFromDisposeScope();
         result.Inverse.DetachFromDisposeScope();
         return result;
+    }
+
+    private static (Tensor? Codes, Tensor? Inverse) Rows(Tensor exact, Float8Kind kind)
+    {
+        using Scalar lowest = -kind.Max(), largest = kind.Max();
+        var scale = ScaleFor(exact.abs().amax([1], keepdim: true), kind, 1);
+        return (exact.mul(scale).clamp_(lowest, largest).to(kind.Dtype()), scale.reciprocal());
     }
 
     private static Tensor Turn(Tensor codes)

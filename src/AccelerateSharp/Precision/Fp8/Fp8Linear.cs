@@ -108,13 +108,13 @@ internal sealed class Fp8Linear : IDisposable
         {
             using var again = saved.Weight is null ? QuantizeWeight(saved.ExactWeight!, turned: true, plain: false) : null;
             var weight = saved.Weight ?? again!;
-            gradients.PassOn(0, Float8Product.Multiply(quantized.Codes!, quantized.Inverse, weight.Turned!, weight.Inverse, inputDtype).view(shape));
+            gradients.PassOn(0, Float8Product.Multiply(quantized.Codes!, quantized.Inverse, weight.Turned!, weight.TurnedInverse, inputDtype).view(shape));
         }
 
         if (needs[1])
         {
             var weightGradient = inFloat8
-                ? Float8Product.Multiply(quantized.Turned!, quantized.Inverse, saved.Input!.Turned!, saved.Input.Inverse, ScalarType.BFloat16)
+                ? Float8Product.Multiply(quantized.Turned!, quantized.TurnedInverse, saved.Input!.Turned!, saved.Input.TurnedInverse, ScalarType.BFloat16)
                 : gradient.t().matmul(saved.ExactInput!.to(gradient.dtype));
             if (_stored is null) gradients.PassOn(1, weightGradient);
             else _stored.AddGradient(weightGradient);
@@ -141,6 +141,7 @@ internal sealed class Fp8Linear : IDisposable
         return Quantize(weight.detach().contiguous(), 1, _model.Settings.Forward, plain, turned);
     }
 
-    private QuantizedMatrix Quantize(Tensor matrix, int slot, Float8Kind kind, bool plain, bool turned) =>
-        Float8Quantizer.Quantize(matrix, kind, _model.SourceOf(_firstSlot + slot), plain, turned);
+    private QuantizedMatrix Quantize(Tensor matrix, int slot, Float8Kind kind, bool plain, bool turned) => _model.Settings.Rowwise
+        ? Float8Quantizer.QuantizeRows(matrix, kind, plain, turned)
+        : Float8Quantizer.Quantize(matrix, kind, _model.SourceOf(_firstSlot + slot), plain, turned);
 }

@@ -17,6 +17,9 @@ internal sealed record Fp8Settings
     /// <summary>Powers of two to stay below the format's largest number.</summary>
     public int Margin { get; init; }
 
+    /// <summary>Whether a scale belongs to each row of a matrix rather than to the whole; only without <see cref="Delayed"/>.</summary>
+    public bool Rowwise { get; init; }
+
     /// <summary>Whether layers compute in float8 in evaluation mode too.</summary>
     public bool InEvaluation { get; init; }
 

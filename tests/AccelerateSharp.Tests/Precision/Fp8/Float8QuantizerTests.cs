@@ -108,6 +108,27 @@ public sealed class Float8QuantizerTests : IDisposable
     }
 
     [Fact]
+    public void Row_wise_scales_keep_small_rows_beside_large_ones()
+    {
+        manual_seed(5);
+        var matrix = randn(21, 32);
+        matrix[3].mul_(1e-6);
+        matrix[4].mul_(1e6);
+        matrix[5].zero_();
+        using var rows = Float8Quantizer.QuantizeRows(matrix, Float8Kind.E4M3, plain: true, turned: true);
+        Assert.Equal([21L, 1L], rows.Inverse.shape);
+        Assert.Equal([32L, 1L], rows.TurnedInverse.shape);
+        Assert.Equal([32L, 32L], rows.Turned!.shape);
+        var back = Float8Quantizer.Dequantize(rows.Codes!, rows.Inverse);
+        Assert.True((back - matrix).abs().le((matrix.abs() / 16) + (matrix.abs().amax([1], keepdim: true) / 448 / 512)).all().item<bool>());
+        var right = randn(16, 32);
+        using var other = Float8Quantizer.QuantizeRows(right, Float8Kind.E4M3);
+        var product = Float8Product.Multiply(rows.Codes!, rows.Inverse, other.Codes!, other.Inverse, ScalarType.Float32);
+        var expected = back.to(float64).matmul(Float8Quantizer.Dequantize(other.Codes!, other.Inverse).to(float64).t());
+        Assert.True((product.to(float64) - expected).abs().le(expected.abs().amax([1], keepdim: true) * 1e-5).all().item<bool>());
+    }
+
+    [Fact]
     public void A_product_is_that_of_the_numbers_that_the_codes_stand_for()
     {
         manual_seed(4);
