@@ -60,7 +60,7 @@ public sealed partial class Accelerator
         var autocast = _autocast.Enabled && prepared.ComputesUnderAutocast ? AutocastDtype : null;
         return new(
             $"{model.GetType().Name}: mixed precision {MixedPrecision.ToString().ToLowerInvariant()}, {Strategy(prepared.Synchronizer)}",
-            new PrecisionInspector(autocast, _optimizers).Rows(model, prepared.Synchronizer));
+            new PrecisionInspector(autocast, _optimizers, prepared.Float8).Rows(model, prepared.Synchronizer));
     }
 
     private string Strategy(IGradientSynchronizer? synchronizer) => synchronizer switch

@@ -29,7 +29,7 @@ public sealed record PrecisionReport(string Title, IReadOnlyList<PrecisionReport
 
 /// <summary>Parameters that are stored, computed with and sent alike. Dtypes are written fp32, bf16, fp16, …</summary>
 /// <param name="Parameters">Their number, over all ranks.</param>
-/// <param name="Weight">What the optimizer changes: the master weights, of which a sharded model holds this rank's part.</param>
+/// <param name="Weight">What the optimizer changes: the master weights, of which a sharded model holds this rank's part. Weights in fp8 name theirs beside them.</param>
 /// <param name="Compute">What matrix products read.</param>
 /// <param name="Gradient">What the optimizer reads; null where nothing is trained.</param>
 /// <param name="Reduction">What the ranks exchange to average gradients; null where nobody does.</param>

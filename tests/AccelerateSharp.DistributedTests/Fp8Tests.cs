@@ -10,6 +10,7 @@ public class Fp8Tests
 
     [Theory]
     [InlineData("O1")]
+    [InlineData("O2")]
     [InlineData("O3")]
     public void MsAmp_sends_gradients_in_float8(string level) => WorkerGroup.Run("MsAmpCommunication", 2, level);
 }

@@ -102,6 +102,10 @@ internal static class Fp8Scenarios
             optimizer.step();
         }
 
+        var (weightDtype, states) = context.Arguments[0] switch { "O1" => ("fp16", "fp32 + fp32"), "O2" => ("fp16", "fp8 + fp16"), _ => ("fp8, master fp16", "fp8 + fp16") };
+        var report = accelerator.PrecisionReport(model);
+        var row = report.Rows.Single(row => row.OptimizerStates == states && row.Compute == "fp8");
+        Expect.True(row == new PrecisionReportRow(2 * Width * Width, weightDtype, "fp8", "fp8", "fp8", states), $"the level's row in\n{report}");
         foreach (var weight in weights)
         {
             using var scope = NewDisposeScope();

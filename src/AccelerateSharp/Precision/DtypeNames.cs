@@ -1,3 +1,4 @@
+using AccelerateSharp.Precision.Fp8;
 using static TorchSharp.torch;
 
 namespace AccelerateSharp.Precision;
@@ -12,8 +13,7 @@ internal static class DtypeNames
         ScalarType.Float16 => "fp16",
         ScalarType.BFloat16 => "bf16",
         ScalarType.Byte => "uint8",
-        // The enumeration lacks libtorch's float8 types.
-        (ScalarType)23 or (ScalarType)24 => "fp8",
+        Float8Kinds.E5M2 or Float8Kinds.E4M3 => "fp8",
         _ => dtype.ToString().ToLowerInvariant(),
     };
 }

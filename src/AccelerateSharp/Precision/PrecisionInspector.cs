@@ -2,6 +2,7 @@ using AccelerateSharp.Checkpoints.Safetensors;
 using AccelerateSharp.Internal.Interop;
 using AccelerateSharp.Parallel;
 using AccelerateSharp.Parallel.Sharding;
+using AccelerateSharp.Precision.Fp8;
 using TorchSharp.Modules;
 using static TorchSharp.torch;
 using Module = TorchSharp.torch.nn.Module;
@@ -12,7 +13,8 @@ namespace AccelerateSharp.Precision;
 /// <summary>Looks at a model's tensors, its synchroniser and its optimizers, and says in which dtypes they work.</summary>
 /// <param name="autocast">What autocast computes in; null where it is off.</param>
 /// <param name="optimizers">Those that may train the model.</param>
-internal sealed class PrecisionInspector(ScalarType? autocast, IReadOnlyList<Optimizer> optimizers)
+/// <param name="float8">The model's linear layers under fp8; null under another precision.</param>
+internal sealed class PrecisionInspector(ScalarType? autocast, IReadOnlyList<Optimizer> optimizers, Fp8Model? float8)
 {
     private readonly Dictionary<nint, IReadOnlyList<ScalarType>> _states = States(optimizers);
 
@@ -44,12 +46,15 @@ internal sealed class PrecisionInspector(ScalarType? autocast, IReadOnlyList<Opt
         // Autocast leaves float64 alone.
         var compute = autocast is { } narrow && TensorDtypes.IsFloatingPoint(gathered) && gathered != ScalarType.Float64 ? narrow : gathered;
         var trained = parameter.requires_grad;
+        // What MS-AMP stores goes between the ranks as it is stored, apart from the rest.
+        var stored = MsAmpWeight.TryFind(parameter, out var found) ? found : null;
+        var reduced = stored is null ? engine?.Options.ReduceDtype ?? gathered : MsAmpWeight.Kind.Dtype();
         return new(
             engine?.Find(parameter)?.Shape.Aggregate(1L, static (product, size) => product * size) ?? parameter.numel(),
-            DtypeNames.Of(weight),
-            DtypeNames.Of(compute),
+            stored?.Master is { } master ? $"{DtypeNames.Of(weight)}, master {DtypeNames.Of(master.dtype)}" : DtypeNames.Of(weight),
+            DtypeNames.Of(autocast is not null && float8?.Multiplies(parameter) == true ? Float8Kinds.E4M3 : compute),
             trained ? DtypeNames.Of(parameter.grad?.dtype ?? weight) : null,
-            trained && isReduced ? DtypeNames.Of(engine?.Options.ReduceDtype ?? gathered) : null,
+            trained && isReduced ? DtypeNames.Of(reduced) : null,
             _states.TryGetValue(TensorHandles.Identity(parameter), out var states) && states.Count > 0 ? string.Join(" + ", states.Select(DtypeNames.Of)) : null);
     }
 

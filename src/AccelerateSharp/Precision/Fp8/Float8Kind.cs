@@ -28,6 +28,4 @@ internal static class Float8Kinds
 
     /// <summary>The same memory as numbers of another dtype of the same size.</summary>
     public static Tensor Reinterpret(Tensor tensor, ScalarType dtype) => _reinterpret.CallForTensor(tensor, dtype);
-
-    public static bool IsFloat8(ScalarType dtype) => dtype is E4M3 or E5M2;
 }

@@ -65,6 +65,9 @@ internal sealed class Fp8Model : IDisposable
     /// <summary>Whether a forward that begins now computes in float8.</summary>
     public bool IsInForce => _model.training || Settings.InEvaluation;
 
+    /// <summary>Whether a parameter is the weight of a layer that computes in float8.</summary>
+    public bool Multiplies(Parameter parameter) => Choice.Chosen.Any(chosen => ReferenceEquals(chosen.Layer.weight, parameter));
+
     /// <summary>How to scale a tensor.</summary>
     public ScaleSource SourceOf(int slot) => _scaling?.SourceOf(slot, note: _model.training) ?? new ScaleSource(null, null, _factor);
 
