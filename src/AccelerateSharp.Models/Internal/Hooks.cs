@@ -1,5 +1,6 @@
 using System.Collections;
 using System.Reflection;
+using AccelerateSharp.Precision.Fp8;
 using static TorchSharp.torch.nn;
 using Module = TorchSharp.torch.nn.Module;
 
@@ -16,7 +17,9 @@ internal static class Hooks
         for (var type = module.GetType(); type is not null; type = type.BaseType)
         {
             if (!type.IsGenericType || type.GetGenericTypeDefinition() != typeof(HookableModule<,>)) continue;
-            return _fields.Any(name => type.GetField(name, AnyField)?.GetValue(module) is ICollection { Count: > 0 });
+            // One before and one after are fp8's.
+            var own = Fp8Linear.MayBePassedOver(module) ? 1 : 0;
+            return _fields.Any(name => type.GetField(name, AnyField)?.GetValue(module) is ICollection hooks && hooks.Count > (name.StartsWith("module", StringComparison.Ordinal) ? 0 : own));
         }
         return false;
     }

@@ -13,7 +13,7 @@ internal static partial class Autocast
 {
     /// <summary>What linear layers compute with on this thread in place of autocast's dtype; null where that is all.</summary>
     [field: ThreadStatic]
-    internal static object? Recipe { get; set; }
+    internal static IForwardRecipe? Recipe { get; set; }
 
     internal static bool IsEnabled(DeviceType device) => GetEnabled((sbyte)device) != 0;
 

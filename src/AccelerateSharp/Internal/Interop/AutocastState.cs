@@ -13,9 +13,9 @@ internal readonly struct AutocastState
     private readonly Switches _cpu;
     private readonly Switches _cuda;
     private readonly bool _cache;
-    private readonly object? _recipe;
+    private readonly IForwardRecipe? _recipe;
 
-    private AutocastState(Switches cpu, Switches cuda, bool cache, object? recipe) => (_cpu, _cuda, _cache, _recipe) = (cpu, cuda, cache, recipe);
+    private AutocastState(Switches cpu, Switches cuda, bool cache, IForwardRecipe? recipe) => (_cpu, _cuda, _cache, _recipe) = (cpu, cuda, cache, recipe);
 
     internal static AutocastState Capture() =>
         new(Switches.Of(DeviceType.CPU), Switches.Of(DeviceType.CUDA), Autocast.IsCacheEnabled, Autocast.Recipe);
@@ -35,10 +35,11 @@ internal readonly struct AutocastState
         public Autocast.Scope Enter(DeviceType device, bool cache) => Autocast.Enter(device, Dtype, Enabled, cache);
     }
 
-    internal readonly struct Scope(Autocast.Scope cpu, Autocast.Scope cuda, object? recipe) : IDisposable
+    internal readonly struct Scope(Autocast.Scope cpu, Autocast.Scope cuda, IForwardRecipe? recipe) : IDisposable
     {
         public void Dispose()
         {
+            if (Autocast.Recipe != recipe) Autocast.Recipe?.EndForward();
             Autocast.Recipe = recipe;
             cuda.Dispose();
             cpu.Dispose();

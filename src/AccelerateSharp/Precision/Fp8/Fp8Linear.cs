@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using AccelerateSharp.Internal.Interop;
 using TorchSharp.Modules;
 using static TorchSharp.torch;
@@ -7,6 +8,8 @@ namespace AccelerateSharp.Precision.Fp8;
 /// <summary>One linear layer whose three products run in float8: output, gradient of the input, gradient of the weight.</summary>
 internal sealed class Fp8Linear : IDisposable
 {
+    private static readonly ConditionalWeakTable<Linear, Fp8Linear> _known = [];
+
     private readonly Fp8Model _model;
     private readonly Linear _layer;
     private readonly int _firstSlot;
@@ -21,6 +24,7 @@ internal sealed class Fp8Linear : IDisposable
     {
         (Name, _layer, _model, _firstSlot) = (name, layer, model, index * SlotsPerLayer);
         if (layer.weight is { } weight && MsAmpWeight.TryFind(weight, out var stored)) _stored = stored;
+        _known.AddOrUpdate(layer, this);
         var before = layer.register_forward_pre_hook((_, input) => BeforeForward(input));
         var after = layer.register_forward_hook((_, _, output) => AfterForward(output));
         _removers.AddRange([before.remove, after.remove]);
@@ -34,8 +38,14 @@ internal sealed class Fp8Linear : IDisposable
     /// <summary>Whether it has computed in float8 yet.</summary>
     public bool HasComputed { get; private set; }
 
+    /// <summary>Whether whoever computes with its weight of a module in another way, a fused loss for instance, may go around the hooks that this puts on it.</summary>
+    /// <param name="module">Any module.</param>
+    /// <returns>True for a layer in float8 whose weight is an ordinary one.</returns>
+    public static bool MayBePassedOver(nn.Module module) => module is Linear layer && _known.TryGetValue(layer, out var known) && known._stored is null;
+
     public void Dispose()
     {
+        _known.Remove(_layer);
         foreach (var remove in _removers) remove();
         _removers.Clear();
     }

@@ -6,7 +6,7 @@ using Module = TorchSharp.torch.nn.Module;
 namespace AccelerateSharp.Precision.Fp8;
 
 /// <summary>A prepared model whose linear layers compute in float8.</summary>
-internal sealed class Fp8Model : IDisposable
+internal sealed class Fp8Model : IForwardRecipe, IDisposable
 {
     [ThreadStatic]
     private static InputCache? _cache;
@@ -82,11 +82,11 @@ internal sealed class Fp8Model : IDisposable
         var idle = _layers.Where(layer => !layer.HasComputed).Select(layer => layer.Name).ToList();
         return idle.Count == 0
             ? null
-            : $"fp8: these layers did not compute in float8 in the first step: {string.Join(", ", idle)}. Either the model does not use them, or it calls their forward and not call.";
+            : $"fp8: these layers did not compute in float8 in the first step: {string.Join(", ", idle)}. Either the model does not use them, or it calls their forward and not call, or a fused loss takes the place of the last one, in bfloat16.";
     }
 
-    /// <summary>At the end of a forward, also of one that threw.</summary>
-    public static void EndForward()
+    /// <inheritdoc/>
+    public void EndForward()
     {
         LinearWindow.Close();
         _cache?.Dispose();

@@ -8,17 +8,17 @@ internal sealed class Fp8Region(Fp8Model model) : IForwardRegion
 {
     public IDisposable Enter(bool nested)
     {
-        var scope = new Scope(Autocast.Recipe);
+        var scope = new Scope(model, Autocast.Recipe);
         Autocast.Recipe = model.IsInForce ? model : null;
         return scope;
     }
 
-    private sealed class Scope(object? outer) : IDisposable
+    private sealed class Scope(Fp8Model model, IForwardRecipe? outer) : IDisposable
     {
         public void Dispose()
         {
             Autocast.Recipe = outer;
-            Fp8Model.EndForward();
+            model.EndForward();
         }
     }
 }
