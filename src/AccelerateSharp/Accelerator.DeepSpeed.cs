@@ -1,5 +1,6 @@
 using AccelerateSharp.Parallel;
 using AccelerateSharp.Parallel.DeepSpeed;
+using AccelerateSharp.Parallel.Swap;
 using static TorchSharp.torch;
 using static TorchSharp.torch.optim.lr_scheduler;
 using Module = TorchSharp.torch.nn.Module;
@@ -12,6 +13,7 @@ public sealed partial class Accelerator
     private readonly List<(Module Model, DeepSpeedPlugin Plugin)> _deepSpeedModels = [];
     private readonly Dictionary<DeepSpeedPlugin, DsBatches> _deepSpeedBatches = new(ReferenceEqualityComparer.Instance);
     private readonly Dictionary<DeepSpeedPlugin, Tensor> _globalNorms = new(ReferenceEqualityComparer.Instance);
+    private readonly Dictionary<Optimizer, OptimizerPager> _pagers = new(ReferenceEqualityComparer.Instance);
     private bool _saidOtherNorm;
 
     /// <summary>How training is divided in DeepSpeed's words; null where it is not. Every property has its value: from the configuration, the program, the environment or the defaults.</summary>
@@ -117,8 +119,28 @@ public sealed partial class Accelerator
             () => _stepSchedulerWithOptimizer && (!GradientState.SyncGradients || StepWasSkipped(dummy.Optimizer)));
     }
 
+    /// <summary>Moves the states of an optimizer into a file, where the configuration says so, and makes it step piece by piece where parameters are in one.</summary>
+    private void PageOut(Optimizer optimizer)
+    {
+        if (DeepSpeedPlugin is not { Settings: { } settings } || (settings.OptimizerSwap ?? settings.ParameterSwap) is not { } swap) return;
+        var fused = optimizer is DummyOptim dummy ? dummy.Inner : optimizer;
+        if (fused is not (FusedAdamW or FusedAdam or Lion or FusedSGD))
+            throw new NotSupportedException($"DeepSpeed: with {swap.Setting} the optimizer has to step piece by piece, which {optimizer.GetType().Name} cannot. Use FusedAdamW, FusedAdam, Lion or FusedSGD, or an optimizer section with DummyOptim.");
+        if (_pagers.ContainsKey(optimizer) || !optimizer.parameters().Any(parameter => Engines().Any(engine => engine.Find(parameter) is not null))) return;
+        var file = settings.OptimizerSwap is { } states ? SwapFile.Create(states, ProcessIndex) : null;
+        var pager = new OptimizerPager(
+            settings.OptimizerSwap ?? swap, file, parameter => Engines().Select(engine => engine.Find(parameter)?.Page).FirstOrDefault(page => page is not null), pinned: Device.type == TorchSharp.DeviceType.CUDA);
+        ((FusedOptimizer)fused).PageOut(pager);
+        _pagers.Add(optimizer, pager);
+    }
+
+    /// <summary>The pager of a prepared optimizer; null where nothing of it is in a file.</summary>
+    internal OptimizerPager? PagerOf(Optimizer optimizer) => _pagers.GetValueOrDefault(optimizer);
+
     private void ForgetDeepSpeed()
     {
+        foreach (var pager in _pagers.Values) pager.Dispose();
+        _pagers.Clear();
         foreach (var norm in _globalNorms.Values) norm.Dispose();
         _globalNorms.Clear();
         _deepSpeedModels.Clear();

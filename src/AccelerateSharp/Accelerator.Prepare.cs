@@ -95,6 +95,7 @@ public sealed partial class Accelerator
         var float8 = CreateFp8Model(model, isSharded);
         if (!isSharded && !evaluationMode) synchronizer = CreateReducer(model);
         _models.Add(new PreparedModel(model, synchronizer, ForwardRegions(synchronizer, float8), float8, convertsOutputs: AutocastDtype is not null));
+        foreach (var optimizer in _optimizers) PageOut(optimizer);
         ResetHeldGradients();
         return model;
     }
@@ -180,7 +181,11 @@ public sealed partial class Accelerator
         PairOptimizer(optimizer);
         CheckFp8Optimizer(optimizer);
         var engines = Engines().ToList();
-        if (engines.Count > 0) ShardedOptimizerState.Divide(optimizer, engines);
+        if (engines.Count > 0)
+        {
+            ShardedOptimizerState.Divide(optimizer, engines);
+            PageOut(optimizer);
+        }
         else if (_devicePlacement && optimizer is FusedOptimizer fused) fused.MoveState(Device);
         else if (_devicePlacement && optimizer is OptimizerHelper managed) managed.to(Device);
         _optimizers.Add(optimizer);

@@ -14,6 +14,7 @@ public class ShardingTests
     [InlineData(1, "Zero0,accumulate,clip Zero1,bf16,clip Zero2,bf16,accumulate Zero3,clip")]
     [InlineData(2, "Zero0,bf16,clip Zero1,accumulate,clip Zero1,bf16,accumulate Zero2,clip,optimizer-first Zero2,bf16,accumulate,clip Zero3,accumulate,clip Zero3,bf16")]
     [InlineData(4, "Zero0,accumulate,steps=10 Zero1,clip,steps=10 Zero2,accumulate,clip,steps=10 Zero3,bf16,accumulate,clip,checkpoint,steps=10")]
+    [InlineData(2, "Zero1,bf16,accumulate,nvme Zero2,clip,nvme,optimizer-first Zero3,accumulate,clip,nvme Zero3,bf16,clip,checkpoint,nvme")]
     public void The_losses_of_DeepSpeeds_stages_are_those_of_one_process(int size, string cases) => WorkerGroup.Run("ShardingEquality", size, cases.Split(' '));
 
     [Theory]
@@ -32,6 +33,10 @@ public class ShardingTests
     [InlineData(2, "ShardGradOp")]
     [InlineData(4, "HybridShard")]
     [InlineData(2, "NoShard")]
+    [InlineData(2, "Zero0")]
+    [InlineData(2, "Zero1")]
+    [InlineData(2, "Zero2")]
+    [InlineData(4, "Zero3")]
     public void Each_rank_holds_its_part_and_two_units_at_most(int size, string strategy) => WorkerGroup.Run("ShardingBytes", size, strategy);
 
     [Fact]
@@ -41,6 +46,9 @@ public class ShardingTests
     [InlineData(1)]
     [InlineData(4)]
     public void A_model_without_values_is_filled_from_a_file_or_in_place(int size) => WorkerGroup.Run("ShardingFromFile", size);
+
+    [Fact]
+    public void What_is_in_files_is_what_would_be_in_memory_and_an_overflow_of_one_rank_is_everybodys() => WorkerGroup.Run("DeepSpeedFiles", 2);
 
     [Theory]
     [InlineData(2)]

@@ -17,6 +17,12 @@ internal sealed record ShardingCase(string Text, ShardingStrategy Strategy)
 
     public bool Offload { get; private init; }
 
+    /// <summary>DeepSpeed: optimizer states in files; at stage 3 parameters too.</summary>
+    public bool Nvme { get; private init; }
+
+    /// <summary>One of ours, which can step piece by piece.</summary>
+    public bool Fused => Nvme;
+
     public bool Checkpoint { get; private init; }
 
     public bool OptimizerFirst { get; private init; }
@@ -55,6 +61,7 @@ internal sealed record ShardingCase(string Text, ShardingStrategy Strategy)
                 "accumulate" => test with { Accumulation = 4 },
                 "clip" => test with { Clip = true },
                 "offload" => test with { Offload = true },
+                "nvme" => test with { Nvme = true },
                 "checkpoint" => test with { Checkpoint = true },
                 "optimizer-first" => test with { OptimizerFirst = true },
                 "v2" => test with { Version = 2 },
@@ -74,13 +81,21 @@ internal sealed record ShardingCase(string Text, ShardingStrategy Strategy)
 
     public Accelerator CreateAccelerator() => Stage is null ? WithFsdp() : WithDeepSpeed();
 
+    private static string Folder => Environment.GetEnvironmentVariable("TEST_FOLDER") ?? Path.GetTempPath();
+
     private Accelerator WithDeepSpeed() => new(
         cpu: !Gpu, mixedPrecision: Precision,
         deepSpeedPlugin: new DeepSpeedPlugin
         {
             Config = new JsonObject
             {
-                ["zero_optimization"] = new JsonObject { ["stage"] = Stage, ["offload_optimizer"] = new JsonObject { ["device"] = Offload ? "cpu" : "none" } },
+                ["zero_optimization"] = new JsonObject
+                {
+                    ["stage"] = Stage,
+                    ["sub_group_size"] = 300,
+                    ["offload_optimizer"] = new JsonObject { ["device"] = Nvme ? "nvme" : Offload ? "cpu" : "none", ["nvme_path"] = Folder, ["buffer_count"] = 3 },
+                    ["offload_param"] = new JsonObject { ["device"] = Nvme && Stage == 3 ? "nvme" : "none", ["nvme_path"] = Folder, ["max_in_cpu"] = 700 },
+                },
                 ["gradient_accumulation_steps"] = Accumulation,
                 ["gradient_clipping"] = Clip ? ShardingScenarios.MaxNorm : 0,
                 ["activation_checkpointing"] = new JsonObject { ["partition_activations"] = Checkpoint },

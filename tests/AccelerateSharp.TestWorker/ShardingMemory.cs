@@ -10,12 +10,19 @@ internal static class ShardingMemory
     private const int Width = 16;
     private const int Padding = 8;
 
-    /// <summary>Argument: the strategy.</summary>
+    /// <summary>Argument: the strategy, or a stage of DeepSpeed like <c>Zero2</c>.</summary>
     [Scenario]
     public static void ShardingBytes(WorkerContext context)
     {
-        var strategy = Enum.Parse<ShardingStrategy>(context.Arguments[0]);
-        var accelerator = new Accelerator(cpu: true, fsdpPlugin: new FullyShardedDataParallelPlugin
+        int? stage = context.Arguments[0].StartsWith("Zero", StringComparison.Ordinal) ? int.Parse(context.Arguments[0][4..]) : null;
+        var strategy = stage switch
+        {
+            null => Enum.Parse<ShardingStrategy>(context.Arguments[0]),
+            0 => ShardingStrategy.NoShard,
+            3 => ShardingStrategy.FullShard,
+            _ => ShardingStrategy.ShardGradOp,
+        };
+        var accelerator = stage is not null ? new Accelerator(cpu: true, deepSpeedPlugin: new DeepSpeedPlugin { ZeroStage = stage }) : new Accelerator(cpu: true, fsdpPlugin: new FullyShardedDataParallelPlugin
         {
             ShardingStrategy = strategy,
             AutoWrapPolicy = AutoWrapPolicy.TransformerBasedWrap,

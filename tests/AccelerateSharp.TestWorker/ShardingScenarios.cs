@@ -1,5 +1,4 @@
 using TorchSharp;
-using TorchSharp.Modules;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;
 
@@ -38,9 +37,9 @@ internal static class ShardingScenarios
         Accelerator.SetSeed(7 + (100 * accelerator.ProcessIndex));
         using var model = build();
         using var plain = optim.AdamW(reference.parameters(), lr: 1e-2);
-        AdamW? before = test.OptimizerFirst ? optim.AdamW(model.parameters(), lr: 1e-2) : null;
+        var before = test.OptimizerFirst ? Optimizer(model) : null;
         var trained = accelerator.Prepare(model);
-        using var made = before ?? optim.AdamW(trained.parameters(), lr: 1e-2);
+        using var made = before ?? Optimizer(trained);
         var optimizer = accelerator.Prepare(made);
         Accelerator.SetSeed(1234);
         for (var step = 0; step < test.Steps; step++)
@@ -72,6 +71,8 @@ internal static class ShardingScenarios
         CompareWeights(accelerator, test, name, reference, trained);
 
         accelerator.FreeMemory();
+
+        optim.Optimizer Optimizer(Module trains) => test.Fused ? new FusedAdamW(trains.parameters(), lr: 1e-2) : optim.AdamW(trains.parameters(), lr: 1e-2);
     }
 
     /// <summary>Adam divides by small numbers: where gradients are near zero, their rounding moves a weight by a share of the learning rate.</summary>

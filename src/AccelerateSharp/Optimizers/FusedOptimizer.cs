@@ -1,4 +1,5 @@
 using AccelerateSharp.Optimizers;
+using AccelerateSharp.Parallel.Swap;
 using TorchSharp.Modules;
 using static TorchSharp.torch;
 
@@ -16,6 +17,7 @@ namespace AccelerateSharp;
 public abstract class FusedOptimizer : OptimizerHelper
 {
     private readonly Dictionary<Parameter, ParameterState> _states = new(ReferenceEqualityComparer.Instance);
+    private OptimizerPager? _pager;
 
     private protected FusedOptimizer(OptimizerOptions defaults)
     {
@@ -49,7 +51,9 @@ public abstract class FusedOptimizer : OptimizerHelper
         {
             using var scope = NewDisposeScope();
             var updates = group.Parameters.Select(Collect).OfType<ParameterUpdate>().ToList();
-            if (updates.Count > 0) Update(group, updates);
+            if (updates.Count == 0) continue;
+            if (_pager is null) Update(group, updates);
+            else _pager.Run(updates, part => Update(group, part));
         }
         return loss!;
     }
@@ -91,6 +95,14 @@ public abstract class FusedOptimizer : OptimizerHelper
 
     /// <summary>Replaces what the optimizer remembers of a parameter by copies of <paramref name="tensors"/>.</summary>
     internal void LoadState(Parameter parameter, IEnumerable<KeyValuePair<string, Tensor>> tensors) => Find(parameter).Load(tensors);
+
+    /// <summary>From now on states, or weights, are in files; each step brings them in piece by piece.</summary>
+    internal void PageOut(OptimizerPager pager)
+    {
+        _pager = pager;
+        foreach (var (parameter, state) in _states)
+            if (pager.StateOf(parameter) is { } paged) state.PageOut(paged);
+    }
 
     /// <summary>Moves all state.</summary>
     internal void MoveState(Device device)

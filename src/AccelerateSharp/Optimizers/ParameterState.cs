@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using AccelerateSharp.Parallel.Swap;
 using TorchSharp;
 using TorchSharp.Modules;
 using static TorchSharp.torch;
@@ -12,15 +13,17 @@ internal sealed class ParameterState : OptimizerState, IDisposable
     public const string Step = "step";
 
     private readonly OrderedDictionary<string, Tensor> _tensors = [];
+    private PagedState? _paged;
 
     public ParameterState(Parameter parameter)
         : base(parameter)
     {
     }
 
-    public IReadOnlyDictionary<string, Tensor> Tensors => _tensors;
+    /// <summary>By name; where the state is in a file, copies that go with the current dispose scope.</summary>
+    public IReadOnlyDictionary<string, Tensor> Tensors => _paged?.Read() ?? _tensors;
 
-    public bool IsEmpty => _tensors.Count == 0;
+    public bool IsEmpty => _paged?.IsEmpty ?? _tensors.Count == 0;
 
     public Tensor this[string name] => _tensors.TryGetValue(name, out var tensor)
         ? tensor
@@ -33,8 +36,25 @@ internal sealed class ParameterState : OptimizerState, IDisposable
     /// <summary>Takes the tensor over, out of every dispose scope.</summary>
     public void Set(string name, Tensor tensor)
     {
+        if (_paged is not null)
+        {
+            _paged.Write(name, tensor);
+            return;
+        }
+
         if (_tensors.TryGetValue(name, out var old) && !ReferenceEquals(old, tensor)) old.Dispose();
         _tensors[name] = tensor.DetachFromDisposeScope();
+    }
+
+    /// <summary>Lets go of a tensor without disposing it.</summary>
+    public void Forget(string name) => _tensors.Remove(name);
+
+    /// <summary>From now on the state is in a file.</summary>
+    public void PageOut(PagedState paged)
+    {
+        foreach (var (name, tensor) in _tensors) paged.Write(name, tensor);
+        _tensors.Clear();
+        _paged = paged;
     }
 
     /// <summary>The step count, zero at first.</summary>
@@ -53,8 +73,10 @@ internal sealed class ParameterState : OptimizerState, IDisposable
 
     public override void SaveStateDict(BinaryWriter writer)
     {
-        writer.Write(_tensors.Count);
-        foreach (var (name, tensor) in _tensors)
+        using var scope = NewDisposeScope();
+        var tensors = Tensors;
+        writer.Write(tensors.Count);
+        foreach (var (name, tensor) in tensors)
         {
             writer.Write(name);
             tensor.Save(writer);
@@ -74,7 +96,8 @@ internal sealed class ParameterState : OptimizerState, IDisposable
     {
         if (source is not ParameterState state)
             throw new ArgumentException($"The state of a {source.GetType().DeclaringType?.Name} cannot be loaded into this optimizer: load what the same type of optimizer saved.", nameof(source));
-        Load(state._tensors);
+        using var scope = NewDisposeScope();
+        Load(state.Tensors);
     }
 
     public override bool ApproximatelyEquals(OptimizerState other) =>
@@ -83,13 +106,16 @@ internal sealed class ParameterState : OptimizerState, IDisposable
 
     public override void to(Device device)
     {
+        // What is in a file goes through host memory only.
+        if (_paged is not null) return;
         foreach (var name in _tensors.Keys.ToList()) Set(name, _tensors[name].to(device));
     }
 
     public void Dispose() => Clear();
 
-    private void Clear()
+    public void Clear()
     {
+        _paged?.Clear();
         foreach (var tensor in _tensors.Values) tensor.Dispose();
         _tensors.Clear();
     }

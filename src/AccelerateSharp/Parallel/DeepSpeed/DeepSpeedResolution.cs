@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using System.Text.Json.Nodes;
+using AccelerateSharp.Parallel.Swap;
 using static TorchSharp.torch;
 
 namespace AccelerateSharp.Parallel.DeepSpeed;
@@ -14,6 +15,9 @@ internal sealed class DeepSpeedResolution(DeepSpeedPlugin set, DeepSpeedEnvironm
     private const string Gather16Bit = Zero + "stage3_gather_16bit_weights_on_model_save";
     private const string Accumulation = "gradient_accumulation_steps";
     private const string Clipping = "gradient_clipping";
+
+    /// <summary>Elements of an optimizer's tile at most: 64 MB of each of its tensors, where DeepSpeed's default would be 4 GB.</summary>
+    private const long LargestTile = 16L << 20;
 
     /// <summary>What may stand in the launcher's configuration only where there is no file.</summary>
     private static readonly string[] _fileOnly =
@@ -62,8 +66,9 @@ internal sealed class DeepSpeedResolution(DeepSpeedPlugin set, DeepSpeedEnvironm
             Saves16Bit = config.Switch(Gather16Bit) == true,
             OptimizerDevice = optimizerDevice,
             ParamDevice = paramDevice,
+            OptimizerSwap = Swap(config, OptimizerOffload, optimizerDevice),
+            ParameterSwap = Swap(config, ParamOffload, paramDevice),
         };
-        CheckNvme(config, settings);
         DsConfig.Throw(_problems, source);
         var without = config.WithoutEffect(path => NoEffect(path, settings)).ToList();
         if (without.Count > 0) _notices.Add($"DeepSpeed: in {source} these keys have no effect:{string.Concat(without.Select(line => "\n  " + line))}");
@@ -235,13 +240,28 @@ internal sealed class DeepSpeedResolution(DeepSpeedPlugin set, DeepSpeedEnvironm
         return DeepSpeedEnvironment.DeviceOf(text) ?? Unknown(section + "device", text, "none, cpu or nvme", DeepSpeedOffloadDevice.None);
     }
 
-    private void CheckNvme(DsConfig config, DeepSpeedSettings settings)
+    /// <summary>The file of an offload section; null where it does not ask for one.</summary>
+    private SwapSettings? Swap(DsConfig config, string section, DeepSpeedOffloadDevice device)
     {
-        foreach (var (section, device) in new[] { (OptimizerOffload, settings.OptimizerDevice), (ParamOffload, settings.ParamDevice) })
+        if (device != DeepSpeedOffloadDevice.Nvme) return null;
+        if (config.Text(section + "nvme_path") is not { } folder)
         {
-            if (device != DeepSpeedOffloadDevice.Nvme) continue;
-            if (config.Text(section + "nvme_path") is null) _problems.Add($"{section}device is nvme, but {section}nvme_path does not say where: name a folder on a fast disk.");
-            else _problems.Add($"{section}device: this version does not have nvme; use cpu.");
+            _problems.Add($"{section}device is nvme, but {section}nvme_path does not say where: name a folder on a fast disk.");
+            return null;
+        }
+
+        var isParam = section == ParamOffload;
+        var elements = isParam ? AtLeast(section + "buffer_size", 1, 100_000_000) : Math.Min(AtLeast(Zero + "sub_group_size", 1, LargestTile), LargestTile);
+        return new SwapSettings(
+            folder, section + "nvme_path", (int)Math.Min(AtLeast("aio.block_size", 4096, 1 << 20), 1 << 30),
+            (int)Math.Min(AtLeast("aio.thread_count", 1, 1) * AtLeast("aio.queue_depth", 1, 8), 64),
+            (int)AtLeast(section + "buffer_count", 2, isParam ? 5 : 4), elements, isParam ? AtLeast(section + "max_in_cpu", 0, 1_000_000_000) : 0);
+
+        long AtLeast(string path, long least, long otherwise)
+        {
+            var value = config.Whole(path) ?? otherwise;
+            if (value < least) _problems.Add($"{path} is {value}; for nvme it must be {least} or more.");
+            return Math.Max(least, value);
         }
     }
 

@@ -1,4 +1,5 @@
 using AccelerateSharp.Parallel.Sharding;
+using AccelerateSharp.Parallel.Swap;
 using static TorchSharp.torch;
 using Module = TorchSharp.torch.nn.Module;
 
@@ -45,6 +46,12 @@ internal sealed record DeepSpeedSettings
 
     public DeepSpeedOffloadDevice ParamDevice { get; init; }
 
+    /// <summary>The file of optimizer states; null: they are in memory.</summary>
+    public SwapSettings? OptimizerSwap { get; init; }
+
+    /// <summary>The file of parameters; null: they are in memory.</summary>
+    public SwapSettings? ParameterSwap { get; init; }
+
     /// <summary>The dtype that units compute in.</summary>
     public ScalarType ComputeDtype => Precision switch
     {
@@ -65,6 +72,7 @@ internal sealed record DeepSpeedSettings
         CastInputs = CastsInputs,
         MasterWeights = true,
         OffloadParameters = OptimizerDevice != DeepSpeedOffloadDevice.None || ParamDevice != DeepSpeedOffloadDevice.None,
+        ParameterSwap = ParameterSwap,
         CheckpointActivations = CheckpointsActivations,
         ReduceEveryBatch = Stage >= 2,
     };

@@ -1,4 +1,5 @@
 using AccelerateSharp.Internal.Interop;
+using AccelerateSharp.Parallel.Swap;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -25,6 +26,7 @@ internal sealed class FlatParameter : IDisposable
     private Tensor? _hostGradient;
     private Tensor? _part;
     private Work? _gather;
+    private ShardPages? _pages;
 
     /// <param name="part">Its number among the model's buffers, from 1; the same on every rank.</param>
     /// <param name="slots">The parameters, of one dtype, all trainable or none.</param>
@@ -95,6 +97,9 @@ internal sealed class FlatParameter : IDisposable
     /// <summary>Whether the shard lives in host memory beside a device.</summary>
     public bool IsOffloaded => _isOffloaded;
 
+    /// <summary>Whether this rank's part is in a file; what stands for it in memory has no values.</summary>
+    public bool IsPaged => _pages is not null;
+
     /// <summary>Bytes of this rank's part.</summary>
     public long ShardBytes => TensorStorage.ByteCount(Shard);
 
@@ -153,6 +158,34 @@ internal sealed class FlatParameter : IDisposable
         Shard.copy_(agreed);
     }
 
+    /// <summary>Moves this rank's part into a file, if that is where it belongs. The parameters keep their shape, and no values.</summary>
+    public void PageOut(ShardPages pages)
+    {
+        if (!pages.Takes(ShardSize)) return;
+        foreach (var parameter in Parameters.Where(parameter => parameter.LocalCount > 0))
+        {
+            parameter.Page = pages.Reserve(parameter.LocalCount, Dtype);
+            parameter.Page.Write(pages.Single, parameter.Local);
+        }
+
+        _pages = pages;
+        DropValues();
+    }
+
+    /// <summary>Brings this rank's part into memory for a while; null where it is there anyway.</summary>
+    /// <param name="write">Whether it is changed meanwhile.</param>
+    public IDisposable? Open(bool write)
+    {
+        if (_pages is null) return null;
+        using var noGrad = no_grad();
+        Replace(empty(ShardSize, Dtype));
+        foreach (var parameter in Parameters) parameter.Page?.Read(_pages.Single, parameter.Local);
+        return new Opened(this, write);
+    }
+
+    /// <summary>Starts to read from the file what a gather will need.</summary>
+    public void ReadAhead() => _pages?.ReadAhead(this);
+
     /// <summary>Starts bringing the whole buffer together, over whatever it held.</summary>
     /// <param name="fromPart">Use what <see cref="Free"/> kept, which the ranks nearby have the rest of.</param>
     public void Gather(bool fromPart)
@@ -177,6 +210,7 @@ internal sealed class FlatParameter : IDisposable
             var size = Count / (group?.Size ?? 1);
             var mine = _storage!.narrow(0, size * (group?.Rank ?? 0), size);
             if (part is not null) mine.copy_(part);
+            else if (_pages is not null) _pages.CopyTo(this, mine);
             else if (_isOffloaded) mine.copy_(empty(ShardSize, Dtype, _device).copy_(Shard, true));
             else mine.copy_(Shard);
             _gather = group?.AllGatherAsync(_storage, mine, Part);
@@ -314,6 +348,21 @@ internal sealed class FlatParameter : IDisposable
         Shard.Dispose();
     }
 
+    /// <summary>Not a number, as often as there are elements, in the memory of one.</summary>
+    private void DropValues()
+    {
+        using var noGrad = no_grad();
+        using var one = full(1, double.NaN, Dtype);
+        Replace(one.expand(ShardSize));
+    }
+
+    private void Replace(Tensor shard)
+    {
+        Shard.Dispose();
+        Shard = shard.DetachFromDisposeScope();
+        foreach (var parameter in Parameters) parameter.PointAt(Shard, ShardStart);
+    }
+
     private static long RoundUp(long value, long unit) => (value + unit - 1) / unit * unit;
 
     /// <summary>A tensor like the shard: on the device, or in host memory that a GPU can copy from and to by itself.</summary>
@@ -356,6 +405,16 @@ internal sealed class FlatParameter : IDisposable
             var to = Math.Min(parameter.Offset + parameter.Count, start + target.numel());
             if (to <= from) continue;
             target.narrow(0, from - start, to - from).copy_(parameter.Parameter.detach().reshape(-1).narrow(0, from - parameter.Offset, to - from));
+        }
+    }
+
+    private sealed class Opened(FlatParameter flat, bool write) : IDisposable
+    {
+        public void Dispose()
+        {
+            if (write)
+                foreach (var parameter in flat.Parameters) parameter.Page?.Write(flat._pages!.Single, parameter.Local);
+            flat.DropValues();
         }
     }
 }

@@ -15,6 +15,7 @@ internal sealed class ModelState(ShardingEngine engine)
         var state = new Dictionary<string, Tensor>();
         foreach (var flat in Flats)
         {
+            using var open = flat.Open(write: false);
             ShardColumn.Gather(flat, engine.Mesh, flat.IsFloat ? dtype ?? flat.Dtype : flat.Dtype, parameter => parameter.Local, (parameter, whole) =>
             {
                 foreach (var name in parameter.Slot.Names) state[name] = whole;
@@ -30,10 +31,14 @@ internal sealed class ModelState(ShardingEngine engine)
     public ShardedStateDict TakeParts()
     {
         var entries = new Dictionary<string, ShardedTensor>();
-        foreach (var parameter in Flats.SelectMany(flat => flat.Parameters))
+        foreach (var flat in Flats)
         {
-            var part = new ShardedTensor(parameter.Shape, parameter.LocalStart, Copy(parameter.Local));
-            foreach (var name in parameter.Slot.Names) entries[name] = part;
+            using var open = flat.Open(write: false);
+            foreach (var parameter in flat.Parameters)
+            {
+                var part = new ShardedTensor(parameter.Shape, parameter.LocalStart, Copy(parameter.Local));
+                foreach (var name in parameter.Slot.Names) entries[name] = part;
+            }
         }
 
         foreach (var (name, tensor) in Others()) entries[name] = new ShardedTensor(tensor.shape, 0, Copy(tensor.reshape(-1)));
@@ -43,7 +48,11 @@ internal sealed class ModelState(ShardingEngine engine)
     /// <summary>The flat buffers as they are.</summary>
     public ShardedStateDict TakeLocal()
     {
-        var entries = Flats.ToDictionary(LocalName, flat => new ShardedTensor([flat.Count], flat.ShardSize * engine.Mesh.ShardIndex, Copy(flat.Shard)));
+        var entries = Flats.ToDictionary(LocalName, flat =>
+        {
+            using var open = flat.Open(write: false);
+            return new ShardedTensor([flat.Count], flat.ShardSize * engine.Mesh.ShardIndex, Copy(flat.Shard));
+        });
         foreach (var (name, tensor) in Others()) entries[name] = new ShardedTensor(tensor.shape, 0, Copy(tensor.reshape(-1)));
         return new ShardedStateDict(StateDictType.LocalStateDict, engine.Mesh.Rank, WorldSize, entries);
     }
@@ -83,6 +92,7 @@ internal sealed class ModelState(ShardingEngine engine)
             present = engine.Mesh.World?.BroadcastObject(present, 0) ?? present;
             var given = flat.Parameters.Where((_, i) => present[i]).ToHashSet();
             if (given.Count == 0) continue;
+            using var open = flat.Open(write: true);
             ShardColumn.Scatter(flat, engine.Mesh, flat.Dtype, parameter => NameOf(state, parameter) is { } name ? state.Read(name) : null, (parameter, part) =>
             {
                 if (given.Contains(parameter)) parameter.Local.copy_(part);
@@ -105,8 +115,7 @@ internal sealed class ModelState(ShardingEngine engine)
         using var noGrad = no_grad();
         using var scope = NewDisposeScope();
         if (parts.Count > 0 && parts[0].Type == StateDictType.LocalStateDict) LoadLocal(parts);
-        else
-            foreach (var parameter in Flats.SelectMany(flat => flat.Parameters)) parameter.Local.copy_(ShardColumn.Assemble(parameter, parameter.Name, parts));
+        else foreach (var flat in Flats) LoadParts(flat, parts);
         foreach (var parameter in Flats.SelectMany(flat => flat.Parameters)) parameter.LacksValues = false;
         foreach (var (name, tensor) in Others())
         {
@@ -124,6 +133,12 @@ internal sealed class ModelState(ShardingEngine engine)
 
     private static string? NameOf(IWeightSource state, ShardedParameter parameter) => parameter.Slot.Names.FirstOrDefault(name => state.ShapeOf(name) is not null);
 
+    private static void LoadParts(FlatParameter flat, IReadOnlyList<ShardedStateDict> parts)
+    {
+        using var open = flat.Open(write: true);
+        foreach (var parameter in flat.Parameters) parameter.Local.copy_(ShardColumn.Assemble(parameter, parameter.Name, parts));
+    }
+
     private void LoadLocal(IReadOnlyList<ShardedStateDict> parts)
     {
         var mine = parts.FirstOrDefault(part => part.Rank == engine.Mesh.Rank);
@@ -133,6 +148,7 @@ internal sealed class ModelState(ShardingEngine engine)
         {
             if (mine.Entries.GetValueOrDefault(LocalName(flat)) is not { } entry || entry.Shape[0] != flat.Count || entry.Local.numel() != flat.ShardSize)
                 throw new ArgumentException("The local state dict is of a model with other units or another strategy. Take a sharded or a full state dict to change them.", nameof(parts));
+            using var open = flat.Open(write: true);
             flat.Shard.copy_(entry.Local);
         }
     }

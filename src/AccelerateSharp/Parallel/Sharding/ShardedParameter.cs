@@ -1,4 +1,5 @@
 using AccelerateSharp.Internal.Interop;
+using AccelerateSharp.Parallel.Swap;
 using TorchSharp.Modules;
 using static TorchSharp.torch;
 
@@ -44,6 +45,9 @@ internal sealed class ShardedParameter(ParameterSlot slot, long offset)
 
     /// <summary>Whether no rank has given it values yet.</summary>
     public bool LacksValues { get; set; }
+
+    /// <summary>This rank's part in a file; null where it is in memory.</summary>
+    public PagedField? Page { get; set; }
 
     /// <summary>Whether a gradient has arrived on this rank since the last reduction.</summary>
     public bool HasGradient { get; set; }

@@ -58,6 +58,9 @@ internal sealed class ShardedUnit(string name, Module module, int index, IReadOn
     /// <summary>The unit that came next in the last forward.</summary>
     public ShardedUnit? Next { get; set; }
 
+    /// <summary>The unit that came before in the last forward.</summary>
+    public ShardedUnit? Before { get; set; }
+
     /// <summary>Whether it ended the last forward.</summary>
     public bool IsLast { get; set; }
 

@@ -86,7 +86,12 @@ internal sealed partial class ShardingEngine
 
         CheckParameters();
         // The optimizer may have stepped: whatever is whole is out of date.
-        if (!_staysWhole) _generation++;
+        if (!_staysWhole)
+        {
+            _generation++;
+            _pages?.Invalidate();
+        }
+
         (_lastExecution, _lastUnit) = (null, null);
         if (_options.Stage < ShardingStage.Parameters) return;
         foreach (var unit in Units.Where(unit => !unit.IsRoot)) Free(unit);
@@ -109,7 +114,7 @@ internal sealed partial class ShardingEngine
     private void NoteOrder(ShardedUnit unit)
     {
         if (unit.IsRoot || unit.Flats.Count == 0) return;
-        if ((_lastUnit ?? Units[0]) is var before && before != unit) before.Next = unit;
+        if ((_lastUnit ?? Units[0]) is var before && before != unit) (before.Next, unit.Before) = (unit, before);
         _lastUnit = unit;
     }
 
@@ -158,6 +163,8 @@ internal sealed partial class ShardingEngine
         unit.Gather(_generation);
         if (ready is { } since)
             foreach (var work in unit.Gathers) Timeline!.Add("gather", unit.IsRoot ? "root" : unit.Name, since, work);
+        if (_pages is not null && (_inBackward ? unit.Before : unit.Next) is { IsGathered: false } soon)
+            foreach (var flat in soon.Flats) flat.ReadAhead();
         PeakGatheredBytes = Math.Max(PeakGatheredBytes, GatheredBytes);
     }
 

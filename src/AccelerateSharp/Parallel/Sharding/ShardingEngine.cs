@@ -1,5 +1,6 @@
 using AccelerateSharp.Internal.Interop;
 using AccelerateSharp.Parallel.Sharding.Timeline;
+using AccelerateSharp.Parallel.Swap;
 using static TorchSharp.torch;
 using Module = TorchSharp.torch.nn.Module;
 
@@ -27,6 +28,7 @@ internal sealed partial class ShardingEngine : IGradientSynchronizer
     private readonly BackwardErrors _errors;
     private readonly ModelBuffers? _buffers;
     private readonly GradientReduction _reduction;
+    private readonly ShardPages? _pages;
     private readonly List<IDisposable> _hooks = [];
     private readonly Lock _gate = new();
     private readonly IReadOnlyDictionary<nint, ShardedParameter> _parameters;
@@ -44,6 +46,7 @@ internal sealed partial class ShardingEngine : IGradientSynchronizer
         _mesh = ShardingMesh.Create(world, options.Stage == ShardingStage.None ? 1 : options.ShardGroupSize, options.ReshardGroupSize);
         _streams = new ShardingStreams(device);
         _reduction = new GradientReduction(_mesh, _streams) { Waited = work => Timeline?.Ended(work) };
+        if (options.ParameterSwap is { } swap) _pages = new ShardPages(swap, _mesh.Rank, device);
         EmptyParameters.MakeExchangeable(model, device, valuesFollow: options.SyncModuleStates && _mesh.Rank > 0);
         Units = plan.CreateUnits(_mesh, _streams, options, device);
         TakeValues();
@@ -80,6 +83,9 @@ internal sealed partial class ShardingEngine : IGradientSynchronizer
     /// <summary>Bytes of whole parameters in memory now.</summary>
     public long GatheredBytes => Units.Sum(unit => unit.GatheredBytes);
 
+    /// <summary>What of the model is in a file; null where nothing is.</summary>
+    public ShardPages? Pages => _pages;
+
     /// <summary>What is known of a parameter object of the model; null where it is not sharded.</summary>
     public ShardedParameter? Find(Tensor parameter) => _parameters.GetValueOrDefault(TensorHandles.Identity(parameter));
 
@@ -94,6 +100,7 @@ internal sealed partial class ShardingEngine : IGradientSynchronizer
         foreach (var hook in _hooks) hook.Dispose();
         foreach (var unit in Units) unit.Settle();
         foreach (var unit in Units) unit.Dispose();
+        _pages?.Dispose();
         _streams.Dispose();
         _mesh.Dispose();
     }
@@ -105,7 +112,11 @@ internal sealed partial class ShardingEngine : IGradientSynchronizer
         var flats = Units.SelectMany(unit => unit.Flats).ToList();
         var empty = flats.ConvertAll(flat => flat.Parameters.Select(parameter => parameter.IsEmpty).ToArray()).ToArray();
         if (sync is not null) empty = sync.BroadcastObject(empty, 0) ?? empty;
-        foreach (var (flat, lacking) in flats.Zip(empty)) flat.TakeValues(sync, lacking, _options.Initialize);
+        foreach (var (flat, lacking) in flats.Zip(empty))
+        {
+            flat.TakeValues(sync, lacking, _options.Initialize);
+            if (_pages is not null) flat.PageOut(_pages);
+        }
     }
 
     /// <summary>Units compute again what they need in backward; in a model without units its layers do.</summary>

@@ -1,3 +1,4 @@
+using AccelerateSharp.Parallel.Swap;
 using static TorchSharp.torch;
 
 namespace AccelerateSharp.Parallel.Sharding;
@@ -59,6 +60,9 @@ internal sealed record ShardingOptions
 
     /// <summary>Whether shards, and so the optimizer's work, live in host memory.</summary>
     public bool OffloadParameters { get; init; }
+
+    /// <summary>The file in which shards live between their uses; null: none.</summary>
+    public SwapSettings? ParameterSwap { get; init; }
 
     public BackwardPrefetchMoment BackwardPrefetch { get; init; } = BackwardPrefetchMoment.BeforeGradients;
 
