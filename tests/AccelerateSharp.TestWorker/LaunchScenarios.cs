@@ -18,7 +18,7 @@ internal static class LaunchScenarios
         var optimizer = accelerator.Prepare(optim.AdamW(model.parameters(), lr: 1e-3));
         using (NewDisposeScope())
         {
-            var output = model.call(randn(4, Width));
+            var output = model.call(randn(4, Width).to(accelerator.Device));
             accelerator.Backward(output.sum());
             optimizer.step();
         }

@@ -20,7 +20,7 @@ internal static class TargetResolver
         if (isProgram && (Directory.Exists(target) || _built.Contains(Path.GetExtension(target).ToLowerInvariant())))
             throw new UserErrorException($"--no_python runs a program as it stands, and '{target}' is none. Leave out --no_python: it is then built, and run by `dotnet`.");
         if (Directory.Exists(target)) return Built(ProjectIn(target));
-        if (!File.Exists(target))
+        if (!IsThere(target))
         {
             return !target.Contains(Path.DirectorySeparatorChar, StringComparison.Ordinal) && OnPath(target) is { } program
                 ? new Target(program, arguments)
@@ -66,7 +66,10 @@ internal static class TargetResolver
 
     public static string? OnPath(string program) =>
         (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries)
-            .Select(folder => Path.Combine(folder, program)).FirstOrDefault(path => File.Exists(path) && IsExecutable(path));
+            .Select(folder => Path.Combine(folder, program)).FirstOrDefault(path => IsThere(path) && IsExecutable(path));
+
+    /// <summary>A link to nothing is no file.</summary>
+    private static bool IsThere(string path) => File.Exists(path) && File.ResolveLinkTarget(path, returnFinalTarget: true) is not { Exists: false };
 
     private static bool IsExecutable(string path) =>
         RuntimeInformation.IsOSPlatform(OSPlatform.Windows) || (File.GetUnixFileMode(path) & AnyExecute) != 0;

@@ -52,6 +52,16 @@ public sealed class TargetTests : IDisposable
     }
 
     [Fact]
+    public async Task A_link_to_nothing_is_no_program()
+    {
+        var link = Path.Combine(_folder, "train");
+        File.CreateSymbolicLink(link, "gone");
+        var (code, _, error) = await Tool.RunAsync("launch", "--cpu", link);
+        Assert.Equal(1, code);
+        Assert.StartsWith($"accelerate: There is no file, project folder or program '{link}'.", error[^1], StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task A_library_is_no_program()
     {
         var (code, _, error) = await Tool.RunAsync("launch", "--cpu", typeof(FactAttribute).Assembly.Location);
