@@ -48,6 +48,7 @@ internal sealed class Job(
                     running.Remove(exited.Worker);
                     if (!exited.Status.Succeeded)
                     {
+                        if (exited.Worker.PrintsItself) screen.BreakLine();
                         if (status.Succeeded) status = exited.Status;
                         Failed(exited, running.Count);
                     }

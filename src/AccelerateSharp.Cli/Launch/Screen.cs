@@ -72,6 +72,12 @@ internal sealed class Screen(bool isQuiet = false)
         }
     }
 
+    /// <summary>Begins a new line after a worker that printed past this screen and may have been ended in the middle of one.</summary>
+    public void BreakLine()
+    {
+        if (!isQuiet) Say("");
+    }
+
     private byte[] Prefix(WorkerName worker)
     {
         var name = $"[{worker}] ";

@@ -31,6 +31,9 @@ internal sealed class Worker
 
     public int ProcessId => _process.Id;
 
+    /// <summary>Whether it prints to our own standard output and error, past the screen.</summary>
+    public bool PrintsItself => _pumps.Count == 0;
+
     /// <summary>The last lines that it wrote to standard error.</summary>
     public IReadOnlyList<string> ErrorTail => _errorTail.Lines();
 
