@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# How long `accelerate` takes to answer: median wall time of a help page, and of `launch` until the first worker's process
-# runs. Usage: benchmarks/cli_startup.sh TOOL [TOOL...], each the path of a build; RUNS sets the number of runs (20).
+# How long `accelerate` takes to answer: median wall time of a help page, `config default`, `estimate-memory` on a local file, `env`, and
+# of `launch` until the first worker's process runs. Usage: benchmarks/cli_startup.sh TOOL [TOOL...], each the path of a build; RUNS sets the number of runs (20).
 # For instance the compiled tool and the fallback:
 #   dotnet publish src/AccelerateSharp.Cli -c Release -r linux-x64 -p:PublishAot=true
 #   dotnet build src/AccelerateSharp.Cli -c Release
@@ -21,10 +21,15 @@ median() {
 }
 
 # The worker writes when it was started, in the same clock.
-worker=$(mktemp)
-trap 'rm -f "$worker"' EXIT
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+worker=$folder/worker
 printf '#!/bin/bash\necho $((${EPOCHREALTIME/[.,]/} * 1000))\n' > "$worker"
 chmod +x "$worker"
+cat > "$folder/config.json" <<'JSON'
+{"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32,
+ "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128256, "max_position_embeddings": 8192, "tie_word_embeddings": false}
+JSON
 
 of_command() {
   local start
@@ -32,6 +37,7 @@ of_command() {
     now; start=$stamp
     "$@" >/dev/null 2>&1
     now
+    rm -f "$folder/new.yaml"
     echo $((stamp - start))
   done | median
 }
@@ -46,9 +52,11 @@ of_launch() {
 }
 
 echo "# $(awk -F': ' '/model name/ { print $2; exit }' /proc/cpuinfo), $(nproc) processors, load $(cut -d' ' -f1 /proc/loadavg), $runs runs each"
-printf '| %-60s | %-12s | %-12s | %-20s |\n' tool '--help (ms)' 'env (ms)' 'first worker (ms)'
-printf '|%s|%s|%s|%s|\n' "$(printf '%.0s-' {1..62})" "$(printf '%.0s-' {1..14})" "$(printf '%.0s-' {1..14})" "$(printf '%.0s-' {1..22})"
+row() { printf '| %-60s | %8s | %8s | %8s | %8s | %8s |\n' "$@"; }
+row tool --help config estimate env launch
+printf '|%s|%s\n' "$(printf '%.0s-' {1..62})" "$(printf '%.0s----------|' {1..5})"
 for tool in "$@"; do
   "$tool" --help >/dev/null
-  printf '| %-60s | %12s | %12s | %20s |\n' "$tool" "$(of_command "$tool" --help)" "$(of_command "$tool" env)" "$(of_launch "$tool")"
+  row "$tool" "$(of_command "$tool" --help)" "$(of_command "$tool" config default --config_file "$folder/new.yaml")" \
+    "$(of_command "$tool" estimate-memory "$folder/config.json")" "$(of_command "$tool" env)" "$(of_launch "$tool")"
 done
