@@ -26,6 +26,7 @@ internal static class LaunchScenarios
         var plugin = accelerator.FsdpPlugin;
         Console.WriteLine(FormattableString.Invariant(
             $"rank {accelerator.ProcessIndex} of {accelerator.NumProcesses} {accelerator.DistributedType} {accelerator.Device.type} {accelerator.MixedPrecision} {accelerator.GradientAccumulationSteps} steps holds {held} of {total}")
+            + (accelerator.Fp8Recipe is TERecipeKwargs recipe ? FormattableString.Invariant($" {recipe.Format} history {recipe.AmaxHistoryLen}") : "")
             + (accelerator.State.DeepSpeedPlugin is { } deepSpeed ? $" stage {deepSpeed.ZeroStage}" : "")
             + (plugin is null ? "" : $" {plugin.ShardingStrategy} {plugin.AutoWrapPolicy} {plugin.StateDictType} units {accelerator.EngineOf(model)!.Units.Count}"));
         accelerator.EndTraining();

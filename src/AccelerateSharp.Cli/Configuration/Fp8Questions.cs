@@ -24,7 +24,7 @@ internal static class Fp8Questions
                 values["amax_compute_algo"] = questions.Pick("Which of them sets the scale?", ["max", "most_recent"], "most_recent");
                 break;
             default:
-                values["opt_level"] = questions.Pick("Which optimization level?", ["O1", "O2"], "O2");
+                values["opt_level"] = questions.Pick("Which optimization level?", ["O1", "O2", "O3"], "O2");
                 break;
         }
         return values;

@@ -94,8 +94,8 @@ internal static class ConfigKeys
         new("amax_compute_algo", Choice) { Choices = ["max", "most_recent"] },
         new("amax_compute_algorithm", Choice) { Choices = ["max", "most_recent"], NameToday = "amax_compute_algo" },
         new("override_linear_precision", Any),
-        new("opt_level", Choice) { Choices = ["O1", "O2"] },
-        new("optimization_level", Choice) { Choices = ["O1", "O2"], NameToday = "opt_level" },
+        new("opt_level", Choice) { Choices = ["O1", "O2", "O3"] },
+        new("optimization_level", Choice) { Choices = ["O1", "O2", "O3"], NameToday = "opt_level" },
         new("enable_fsdp_float8_all_gather", Switch),
         new("pad_inner_dim", Switch));
 

@@ -26,6 +26,11 @@ public sealed class TalkConfigTests : IDisposable
         await RunAsync("distributed_type: DEEPSPEED\nmixed_precision: bf16\ndeepspeed_config:\n  zero_stage: 2\n  gradient_accumulation_steps: 2\n", "--zero_stage", "3"),
         "DeepSpeed CPU BF16 2 steps", "stage 3");
 
+    [Fact]
+    public async Task An_fp8_file_and_an_option_make_the_recipe() => Assert.Equal(
+        ["rank 0 of 2 MultiCpu CPU FP8 1 steps holds 6641 of 6641 E4M3 history 32", "rank 1 of 2 MultiCpu CPU FP8 1 steps holds 6641 of 6641 E4M3 history 32"],
+        await RunAsync("distributed_type: MULTI_CPU\nmixed_precision: fp8\nfp8_config:\n  backend: TE\n  amax_history_length: 32\n", "--fp8_format", "E4M3"));
+
     public void Dispose() => Directory.Delete(_folder, recursive: true);
 
     /// <summary>Each of two ranks holds half of the parameters, but for what fills up to equal shares.</summary>

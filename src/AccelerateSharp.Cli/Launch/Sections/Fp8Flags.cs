@@ -25,7 +25,7 @@ internal static class Fp8Flags
         Flag("amax_history_len", "te: steps whose largest values count.", "N"),
         Flag("amax_compute_algo", "te: max or most_recent.", "NAME"),
         OverrideLinearPrecision,
-        Flag("opt_level", "msamp: O1 or O2.", "NAME"),
+        Flag("opt_level", "msamp: O1, O2 or O3.", "NAME"),
         Flag("enable_fsdp_float8_all_gather", "ao: FSDP gathers in fp8.", "BOOL"),
         Flag("pad_inner_dim", "ao: pad to what fp8 products need.", "BOOL"),
     ];
