@@ -42,9 +42,10 @@ Module<Tensor, Tensor> model = options.Model == "cnn"
 var optimizer = new FusedAdamW(model.parameters(), options.LearningRate, weight_decay: 0.01);
 var scheduler = optim.lr_scheduler.LambdaLR(optimizer, OneCycle);
 
+var parameters = model.parameters().Sum(p => p.numel());
 (model, optimizer, trainLoader, testLoader, scheduler) = accelerator.Prepare(model, optimizer, trainLoader, testLoader, scheduler);
 
-accelerator.Print($"{train.Images.shape[0]:N0} images to learn from, {test.Images.shape[0]:N0} to be asked about; {options.Model} of {model.parameters().Sum(p => p.numel()):N0} parameters; {accelerator.NumProcesses} processes");
+accelerator.Print($"{train.Images.shape[0]:N0} images to learn from, {test.Images.shape[0]:N0} to be asked about; {options.Model} of {parameters:N0} parameters; {accelerator.NumProcesses} processes");
 
 var step = 0L;
 var steps = Math.Min(options.MaxSteps, options.Epochs * trainLoader.Count);

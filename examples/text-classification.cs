@@ -39,9 +39,10 @@ var model = options.Model is { } folder
 var optimizer = new FusedAdamW(model.parameters(), options.LearningRate, weight_decay: 0.01);
 var scheduler = optim.lr_scheduler.LambdaLR(optimizer, WarmUpThenLinear);
 
+var parameters = model.parameters().Sum(p => p.numel());
 (model, optimizer, trainLoader, testLoader, scheduler) = accelerator.Prepare(model, optimizer, trainLoader, testLoader, scheduler);
 
-accelerator.Print($"{train.Count:N0} sentences to learn from, {test.Count:N0} to be asked about; {model.parameters().Sum(p => p.numel()):N0} parameters; {accelerator.NumProcesses} processes");
+accelerator.Print($"{train.Count:N0} sentences to learn from, {test.Count:N0} to be asked about; {parameters:N0} parameters; {accelerator.NumProcesses} processes");
 accelerator.Print(options.Model is null ? "A small BERT from random weights: no pretrained model comes with the data." : $"Fine-tuning {options.Model}.");
 
 var step = 0L;
@@ -73,9 +74,11 @@ for (var epoch = 1; epoch <= options.Epochs && step < steps; epoch++)
 
 if (options.Save is { } target)
 {
+    // All processes have a part in it where the model is sharded.
+    var weights = accelerator.GetStateDict(model);
     accelerator.OnMainProcess(() =>
     {
-        accelerator.UnwrapModel(model).SavePretrained(target);
+        accelerator.UnwrapModel(model).SavePretrained(target, weights);
         tokenizer.SavePretrained(target);
     });
 }

@@ -41,7 +41,8 @@ public sealed class BrokenFolderTests : IDisposable
     {
         var weights = new Dictionary<string, Tensor>(_model.state_dict());
         change(weights);
-        _model.SavePretrained(_folder.Path, weights);
+        _model.SavePretrained(_folder.Path);
+        SafetensorsCheckpoint.Save(weights, _folder.Path);
     }
 
     [Fact]
@@ -86,6 +87,16 @@ public sealed class BrokenFolderTests : IDisposable
         Loads<NotSupportedException>("model.safetensors", "'classifier.weight'", "Int8", "quantized");
         Save(weights => weights["bert.pooler.dense.bias"] = zeros(8, dtype: (ScalarType)24));
         Loads<NotSupportedException>("'bert.pooler.dense.bias'", "quantized");
+    }
+
+    [Fact]
+    public void A_share_of_a_sharded_model_is_not_saved_as_the_whole()
+    {
+        var weights = new Dictionary<string, Tensor>(_model.state_dict()) { ["classifier.weight"] = zeros(12) };
+        var message = Assert.Throws<InvalidOperationException>(() => _model.SavePretrained(_folder.Path, weights)).Message;
+        Assert.Contains("'classifier.weight' is [12]", message, StringComparison.Ordinal);
+        Assert.Contains("GetStateDict", message, StringComparison.Ordinal);
+        Assert.Empty(Directory.GetFiles(_folder.Path));
     }
 
     [Fact]

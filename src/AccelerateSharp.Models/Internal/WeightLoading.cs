@@ -49,11 +49,25 @@ internal static class WeightLoading
         var family = ModelFamily.Of(model.Config.ModelType, nameof(PretrainedModel.SavePretrained));
         var dtype = weights.Values.First(tensor => tensor.is_floating_point()).dtype.HubName();
         var config = model.Config with { Architectures = [model.GetName()], TorchDtype = dtype, Dtype = model.Config.Dtype is null ? null : dtype };
+        RefuseShards(BigModeling.InitEmptyWeights(() => family.Build(config, ScalarType.Float32, device: null)), weights);
         var file = Path.Combine(folder, ConfigFiles.Name);
         var beside = $"{file}.{Environment.ProcessId}.tmp";
         File.WriteAllText(beside, JsonSerializer.Serialize(config, family.Json) + "\n");
         SafetensorsCheckpoint.Save(weights, folder, maxShardSize);
         File.Move(beside, file, overwrite: true);
+    }
+
+    /// <summary>A rank's share of a sharded model would be saved as if it were the whole.</summary>
+    private static void RefuseShards(PretrainedModel whole, IReadOnlyDictionary<string, Tensor> weights)
+    {
+        using (whole)
+            foreach (var tensor in ModelTensors.Of(whole))
+                if (weights.TryGetValue(tensor.Name, out var value) && !value.shape.SequenceEqual(tensor.Shape))
+                {
+                    throw new InvalidOperationException(
+                        $"'{tensor.Name}' is [{string.Join(", ", value.shape)}], but the configuration of this {whole.GetName()} makes it [{string.Join(", ", tensor.Shape)}]. "
+                        + "A model that is sharded over processes is saved with the weights that Accelerator.GetStateDict returns: SavePretrained(folder, weights).");
+                }
     }
 
     private static ScalarType Check(PretrainedModel model, SafetensorsTensorInfo saved, ModelTensor tensor, string folder)
