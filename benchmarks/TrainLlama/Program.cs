@@ -39,6 +39,7 @@ var model = isSharded ? BigModeling.InitEmptyWeights(() => new LlamaForCausalLM(
     : settings.Weights is { } folder ? (LlamaForCausalLM)PretrainedModel.FromPretrained(folder, ScalarType.Float32, device)
     : new LlamaForCausalLM(config, device: device);
 model.train();
+if (settings is { Checkpointing: true, Strategy: not "fsdp" }) ActivationCheckpointing.Apply(model);
 var parameters = model.parameters().Sum(parameter => parameter.numel());
 var optimizer = CreateOptimizer();
 (model, optimizer) = accelerator.Prepare(model, optimizer);
