@@ -51,7 +51,7 @@ internal static class RmsNormKernel
             kernels.Get($"rms_norm_backward_{name}", index).Launch(
                 blocks, Threads(width), [gradient.contiguous(), savedInput, savedWeight, inverses, ofInput, shares, rows, (int)width]);
             gradients.PassOn(0, ofInput);
-            gradients.PassOn(1, shares.sum(0).to(savedWeight.dtype));
+            gradients.PassOn(1, shares.sum([0L]).to(savedWeight.dtype));
             if (!AutogradNode.KeepsGraph) saved.Dispose();
         }, saved: saved, first: false);
         return output;
