@@ -9,7 +9,7 @@
 //     --num_processes 8 examples/finetune-llama.cs --model Llama-3.1-8B --output mine         a model of the Hub, sharded
 //   accelerate launch --mixed_precision bf16 examples/finetune-llama.cs --model Llama-3.1-8B --lora --output adapter
 //
-// [--text FILE] [--steps 40] [--batch 4] [--context 128] [--lr 0] [--accumulate 1] [--rank 16] [--checkpointing] [--seed 42]
+// [--text FILE] [--steps 40] [--batch 4] [--context 64] [--lr 0] [--accumulate 1] [--rank 16] [--checkpointing] [--seed 42]
 
 using System.Diagnostics;
 using System.Globalization;
@@ -107,8 +107,8 @@ internal static class Start
         var model = new LlamaForCausalLM(new LlamaConfig
         {
             VocabSize = tokenizer.VocabularySize,
-            HiddenSize = 128,
-            IntermediateSize = 344,
+            HiddenSize = 64,
+            IntermediateSize = 172,
             NumHiddenLayers = 3,
             NumAttentionHeads = 4,
             NumKeyValueHeads = 2,
@@ -162,7 +162,7 @@ internal sealed class Progress(int steps, int tokensPerStep, bool show)
 internal sealed record Options
 {
     /// <summary>Enough for every step of the defaults; a whole book would be tokenized for nothing.</summary>
-    public const int MaxParagraphs = 1500;
+    public const int MaxParagraphs = 1000;
 
     private static readonly string _examples = AppContext.GetData("EntryPointFileDirectoryPath") as string ?? AppContext.BaseDirectory;
 
@@ -170,7 +170,7 @@ internal sealed record Options
     public string? Output { get; init; }
     public int Steps { get; init; } = 40;
     public int Batch { get; init; } = 4;
-    public int Context { get; init; } = 128;
+    public int Context { get; init; } = 64;
     public int Accumulate { get; init; } = 1;
     public double Rate { get; init; }
     public bool Lora { get; init; }

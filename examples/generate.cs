@@ -12,7 +12,6 @@
 using System.Diagnostics;
 using System.Globalization;
 using AccelerateSharp;
-using TorchSharp;
 using static TorchSharp.torch;
 
 var options = Options.Parse(args);

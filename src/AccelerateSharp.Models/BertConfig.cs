@@ -10,22 +10,22 @@ public sealed record BertConfig : EncoderConfig
     public BertConfig() => (ModelType, TieWordEmbeddings) = ("bert", true);
 
     /// <summary>Number of tokens.</summary>
-    public int VocabSize { get; init; } = 30522;
+    public int VocabSize { get; set; } = 30522;
 
     /// <summary>Positions that the model has embeddings for; of RoBERTa's, one more than the pad token's number are never used.</summary>
-    public int MaxPositionEmbeddings { get; init; } = 512;
+    public int MaxPositionEmbeddings { get; set; } = 512;
 
     /// <summary>How many kinds of token types there are.</summary>
-    public int TypeVocabSize { get; init; } = 2;
+    public int TypeVocabSize { get; set; } = 2;
 
     /// <summary>Dropout before the classifier; by default <see cref="EncoderConfig.HiddenDropoutProb"/>.</summary>
-    public double? ClassifierDropout { get; init; }
+    public double? ClassifierDropout { get; set; }
 
     /// <summary>Only <c>absolute</c>.</summary>
-    public string PositionEmbeddingType { get; init; } = "absolute";
+    public string PositionEmbeddingType { get; set; } = "absolute";
 
     /// <summary>Whether it is a decoder; only false.</summary>
-    public bool IsDecoder { get; init; }
+    public bool IsDecoder { get; set; }
 
     internal bool IsRoberta => ModelType == "roberta";
 

@@ -40,7 +40,7 @@ public sealed class BertForSequenceClassification : TextEncoder
         ArgumentNullException.ThrowIfNull(input);
         using var scope = NewDisposeScope();
         var logits = _classifier.call(_bert.Pool(_bert.call(input)).Drop(_dropout, training));
-        var loss = input.Labels is null ? null : ClassificationLoss.Of(logits, input.Labels, Config);
+        var loss = input.Labels is null ? null : ClassificationLoss.Of(logits, input.Labels, Settings);
         return new ModelOutput(logits.MoveToOuterDisposeScope(), loss?.MoveToOuterDisposeScope());
     }
 }

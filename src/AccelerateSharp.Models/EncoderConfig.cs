@@ -6,42 +6,42 @@ namespace AccelerateSharp;
 public abstract record EncoderConfig : PretrainedConfig
 {
     /// <summary>Width of the hidden state.</summary>
-    public int HiddenSize { get; init; } = 768;
+    public int HiddenSize { get; set; } = 768;
 
     /// <summary>Number of layers.</summary>
-    public int NumHiddenLayers { get; init; } = 12;
+    public int NumHiddenLayers { get; set; } = 12;
 
     /// <summary>Heads of the attention.</summary>
-    public int NumAttentionHeads { get; init; } = 12;
+    public int NumAttentionHeads { get; set; } = 12;
 
     /// <summary>Width inside of the feed-forward part.</summary>
-    public int IntermediateSize { get; init; } = 3072;
+    public int IntermediateSize { get; set; } = 3072;
 
     /// <summary>The activation: <c>gelu</c>, <c>gelu_new</c> (the tanh form) or <c>relu</c>.</summary>
-    public string HiddenAct { get; init; } = "gelu";
+    public string HiddenAct { get; set; } = "gelu";
 
     /// <summary>Dropout of embeddings and of what is added to the hidden state.</summary>
-    public double HiddenDropoutProb { get; init; } = 0.1;
+    public double HiddenDropoutProb { get; set; } = 0.1;
 
     /// <summary>Dropout of the attention weights.</summary>
-    public double AttentionProbsDropoutProb { get; init; } = 0.1;
+    public double AttentionProbsDropoutProb { get; set; } = 0.1;
 
     /// <summary>Added to the variance before its root is taken.</summary>
-    public double LayerNormEps { get; init; } = 1e-12;
+    public double LayerNormEps { get; set; } = 1e-12;
 
     /// <summary>Number of classes; without it as many as <see cref="Id2Label"/> names, or 2.</summary>
-    public int? NumLabels { get; init; }
+    public int? NumLabels { get; set; }
 
     /// <summary>The names of the classes by their numbers.</summary>
     [JsonPropertyName("id2label")]
-    public IReadOnlyDictionary<string, string>? Id2Label { get; init; }
+    public IReadOnlyDictionary<string, string>? Id2Label { get; set; }
 
     /// <summary>The numbers of the classes by their names.</summary>
     [JsonPropertyName("label2id")]
-    public IReadOnlyDictionary<string, int>? Label2Id { get; init; }
+    public IReadOnlyDictionary<string, int>? Label2Id { get; set; }
 
     /// <summary>What a classifier learns: <c>single_label_classification</c>, <c>multi_label_classification</c> or <c>regression</c>; by default what labels and classes suggest.</summary>
-    public string? ProblemType { get; init; }
+    public string? ProblemType { get; set; }
 
     internal int Classes => NumLabels ?? Id2Label?.Count ?? 2;
 

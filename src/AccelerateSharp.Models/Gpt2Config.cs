@@ -7,43 +7,43 @@ public sealed record Gpt2Config : PretrainedConfig
     public Gpt2Config() => (ModelType, TieWordEmbeddings) = ("gpt2", true);
 
     /// <summary>Number of tokens.</summary>
-    public int VocabSize { get; init; } = 50257;
+    public int VocabSize { get; set; } = 50257;
 
     /// <summary>Positions that the model has embeddings for.</summary>
-    public int NPositions { get; init; } = 1024;
+    public int NPositions { get; set; } = 1024;
 
     /// <summary>Width of the residual stream.</summary>
-    public int NEmbd { get; init; } = 768;
+    public int NEmbd { get; set; } = 768;
 
     /// <summary>Number of layers.</summary>
-    public int NLayer { get; init; } = 12;
+    public int NLayer { get; set; } = 12;
 
     /// <summary>Number of heads.</summary>
-    public int NHead { get; init; } = 12;
+    public int NHead { get; set; } = 12;
 
     /// <summary>Width inside of the feed-forward part; by default four times <see cref="NEmbd"/>.</summary>
-    public int? NInner { get; init; }
+    public int? NInner { get; set; }
 
     /// <summary><c>gelu_new</c> (the tanh form), <c>gelu</c> or <c>relu</c>.</summary>
-    public string ActivationFunction { get; init; } = "gelu_new";
+    public string ActivationFunction { get; set; } = "gelu_new";
 
     /// <summary>Dropout of what is added to the residual stream.</summary>
-    public double ResidPdrop { get; init; } = 0.1;
+    public double ResidPdrop { get; set; } = 0.1;
 
     /// <summary>Dropout of the embeddings.</summary>
-    public double EmbdPdrop { get; init; } = 0.1;
+    public double EmbdPdrop { get; set; } = 0.1;
 
     /// <summary>Dropout of the attention weights.</summary>
-    public double AttnPdrop { get; init; } = 0.1;
+    public double AttnPdrop { get; set; } = 0.1;
 
     /// <summary>Added to the variance before its root is taken.</summary>
-    public double LayerNormEpsilon { get; init; } = 1e-5;
+    public double LayerNormEpsilon { get; set; } = 1e-5;
 
     /// <summary>Whether attention scores are divided by the root of a head's width; only true.</summary>
-    public bool ScaleAttnWeights { get; init; } = true;
+    public bool ScaleAttnWeights { get; set; } = true;
 
     /// <summary>Whether they are divided by the number of the layer too; only false.</summary>
-    public bool ScaleAttnByInverseLayerIdx { get; init; }
+    public bool ScaleAttnByInverseLayerIdx { get; set; }
 
     /// <exception cref="ArgumentException">A setting contradicts another, or is not supported; the message names it.</exception>
     internal void Check()

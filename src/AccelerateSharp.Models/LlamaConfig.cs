@@ -9,74 +9,74 @@ public sealed record LlamaConfig : PretrainedConfig
 {
     private const int Unset = -1;
 
-    private readonly int? _slidingWindow = Unset;
+    private int? _slidingWindow = Unset;
 
     /// <summary>A Llama; set <see cref="PretrainedConfig.ModelType"/> for its relatives.</summary>
     public LlamaConfig() => ModelType = "llama";
 
     /// <summary>Number of tokens.</summary>
-    public int VocabSize { get; init; } = 32000;
+    public int VocabSize { get; set; } = 32000;
 
     /// <summary>Width of the residual stream.</summary>
-    public int HiddenSize { get; init; } = 4096;
+    public int HiddenSize { get; set; } = 4096;
 
     /// <summary>Width inside of the feed-forward part.</summary>
-    public int IntermediateSize { get; init; } = 11008;
+    public int IntermediateSize { get; set; } = 11008;
 
     /// <summary>Number of layers.</summary>
-    public int NumHiddenLayers { get; init; } = 32;
+    public int NumHiddenLayers { get; set; } = 32;
 
     /// <summary>Heads of the queries.</summary>
-    public int NumAttentionHeads { get; init; } = 32;
+    public int NumAttentionHeads { get; set; } = 32;
 
     /// <summary>Heads of the keys and values, each shared by several of the queries'; by default as many as those.</summary>
-    public int? NumKeyValueHeads { get; init; }
+    public int? NumKeyValueHeads { get; set; }
 
     /// <summary>Width of a head; by default <see cref="HiddenSize"/> over the heads, and 128 for Qwen3.</summary>
-    public int? HeadDim { get; init; }
+    public int? HeadDim { get; set; }
 
     /// <summary>Positions that the model was trained for.</summary>
-    public int MaxPositionEmbeddings { get; init; } = 2048;
+    public int MaxPositionEmbeddings { get; set; } = 2048;
 
     /// <summary>Added to the mean square before its root is taken.</summary>
-    public double RmsNormEps { get; init; } = 1e-6;
+    public double RmsNormEps { get; set; } = 1e-6;
 
     /// <summary>The activation; only <c>silu</c>.</summary>
-    public string HiddenAct { get; init; } = "silu";
+    public string HiddenAct { get; set; } = "silu";
 
     /// <summary>Base of the rotary wave lengths; 10,000 where nothing is said.</summary>
-    public double? RopeTheta { get; init; }
+    public double? RopeTheta { get; set; }
 
     /// <summary>How rotary positions are stretched beyond those trained for.</summary>
-    public RopeParameters? RopeScaling { get; init; }
+    public RopeParameters? RopeScaling { get; set; }
 
     /// <summary>The same with the base in it, as newer files have it.</summary>
-    public RopeParameters? RopeParameters { get; init; }
+    public RopeParameters? RopeParameters { get; set; }
 
     /// <summary>Whether all projections of the attention have a bias; those of Qwen2 to queries, keys and values always have.</summary>
-    public bool AttentionBias { get; init; }
+    public bool AttentionBias { get; set; }
 
     /// <summary>Whether the projections of the feed-forward part have a bias.</summary>
-    public bool MlpBias { get; init; }
+    public bool MlpBias { get; set; }
 
     /// <summary>Probability with which an attention weight is dropped in training.</summary>
-    public double AttentionDropout { get; init; }
+    public double AttentionDropout { get; set; }
 
     /// <summary>How many positions, its own included, a token sees in layers with a window; 4,096 for a Mistral of which nothing is said.</summary>
     public int? SlidingWindow
     {
         get => _slidingWindow == Unset ? (ModelType == "mistral" ? 4096 : null) : _slidingWindow;
-        init => _slidingWindow = value;
+        set => _slidingWindow = value;
     }
 
     /// <summary>Qwen: whether any layer has a window.</summary>
-    public bool? UseSlidingWindow { get; init; }
+    public bool? UseSlidingWindow { get; set; }
 
     /// <summary>Qwen: the layers from this one on have the window.</summary>
-    public int? MaxWindowLayers { get; init; }
+    public int? MaxWindowLayers { get; set; }
 
     /// <summary>For each layer <c>full_attention</c> or <c>sliding_attention</c>; goes before the two settings above.</summary>
-    public IReadOnlyList<string>? LayerTypes { get; init; }
+    public IReadOnlyList<string>? LayerTypes { get; set; }
 
     internal int KeyValueHeads => NumKeyValueHeads ?? NumAttentionHeads;
 

@@ -14,41 +14,41 @@ public sealed record LoraConfig
     public const string AllLinear = "all-linear";
 
     /// <summary>Always <c>LORA</c>.</summary>
-    public string PeftType { get; init; } = "LORA";
+    public string PeftType { get; set; } = "LORA";
 
     /// <summary>What the adapted model is for, such as <c>CAUSAL_LM</c>.</summary>
-    public string? TaskType { get; init; }
+    public string? TaskType { get; set; }
 
     /// <summary>Where the weights that are adapted come from.</summary>
-    public string? BaseModelNameOrPath { get; init; }
+    public string? BaseModelNameOrPath { get; set; }
 
     /// <summary>The rank of the update; 8 by default.</summary>
-    public int R { get; init; } = 8;
+    public int R { get; set; } = 8;
 
     /// <summary>The update is multiplied by this over the rank, or with <see cref="UseRslora"/> over its root; 8 by default.</summary>
-    public double LoraAlpha { get; init; } = 8;
+    public double LoraAlpha { get; set; } = 8;
 
     /// <summary>Probability with which an input of the update is dropped in training; 0 by default.</summary>
-    public double LoraDropout { get; init; }
+    public double LoraDropout { get; set; }
 
     /// <summary>
     /// Which layers: last parts of their names, such as <c>q_proj</c>. One entry may be <see cref="AllLinear"/>, or a regular expression
     /// over whole names where the file holds a string in place of a list.
     /// </summary>
     [JsonConverter(typeof(TargetModulesConverter))]
-    public IReadOnlyList<string>? TargetModules { get; init; }
+    public IReadOnlyList<string>? TargetModules { get; set; }
 
     /// <summary>Whether biases are trained; only <c>none</c>.</summary>
-    public string Bias { get; init; } = "none";
+    public string Bias { get; set; } = "none";
 
     /// <summary>Whether the scale is alpha over the root of the rank (rank-stabilised LoRA).</summary>
-    public bool UseRslora { get; init; }
+    public bool UseRslora { get; set; }
 
     /// <summary>Whether the adapted weights are stored [inputs, outputs], as GPT-2's; found out by itself.</summary>
-    public bool FanInFanOut { get; init; }
+    public bool FanInFanOut { get; set; }
 
     /// <summary>Whether the adapter is loaded to compute only.</summary>
-    public bool InferenceMode { get; init; }
+    public bool InferenceMode { get; set; }
 
     /// <summary>Settings without a property of their own; kept when saving.</summary>
     [JsonExtensionData]

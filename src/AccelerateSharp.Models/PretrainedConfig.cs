@@ -5,36 +5,40 @@ using AccelerateSharp.Models.Configuration;
 namespace AccelerateSharp;
 
 /// <summary>What the <c>config.json</c> of every model on the Hub says.</summary>
-/// <remarks>Settings that a model of ours does not know are kept in <see cref="Other"/>, so that saving loses none.</remarks>
+/// <remarks>
+/// Change a copy (<c>config with { … }</c>) rather than the configuration of a model that is there. Settings that a model of ours does not know are kept in <see cref="Other"/>, so that saving loses none.
+/// </remarks>
 public abstract record PretrainedConfig
 {
+    // Setters rather than "init": the JSON source generator resets properties of that kind which a file does not mention.
+
     /// <summary>The family: <c>llama</c>, <c>mistral</c>, <c>qwen2</c>, <c>gpt2</c>, <c>bert</c>, …</summary>
-    public string ModelType { get; init; } = "";
+    public string ModelType { get; set; } = "";
 
     /// <summary>Class names of the models that were saved; the first is the one that is built.</summary>
-    public IReadOnlyList<string>? Architectures { get; init; }
+    public IReadOnlyList<string>? Architectures { get; set; }
 
     /// <summary>Standard deviation of new weights.</summary>
-    public double InitializerRange { get; init; } = 0.02;
+    public double InitializerRange { get; set; } = 0.02;
 
     /// <summary>Whether the output projection is the embedding matrix.</summary>
-    public bool TieWordEmbeddings { get; init; }
+    public bool TieWordEmbeddings { get; set; }
 
     /// <summary>The dtype of the saved weights, such as <c>bfloat16</c>.</summary>
-    public string? TorchDtype { get; init; }
+    public string? TorchDtype { get; set; }
 
     /// <summary>The same under its newer name.</summary>
-    public string? Dtype { get; init; }
+    public string? Dtype { get; set; }
 
     /// <summary>What is appended to a prompt of another length to fill a batch.</summary>
-    public long? PadTokenId { get; init; }
+    public long? PadTokenId { get; set; }
 
     /// <summary>The token that starts a text.</summary>
-    public long? BosTokenId { get; init; }
+    public long? BosTokenId { get; set; }
 
     /// <summary>The tokens that end a text: one number or several.</summary>
     [JsonConverter(typeof(TokenIdsConverter))]
-    public IReadOnlyList<long>? EosTokenId { get; init; }
+    public IReadOnlyList<long>? EosTokenId { get; set; }
 
     /// <summary>Settings without a property of their own.</summary>
     [JsonExtensionData]

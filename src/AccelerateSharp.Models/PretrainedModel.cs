@@ -103,6 +103,17 @@ public abstract class PretrainedModel : Module<ModelInputs, ModelOutput>, ITrans
         WeightLoading.Save(this, folder, weights, maxShardSize);
     }
 
+    /// <summary>Every parameter once: one that has two names, as a tied embedding, is not trained or counted twice.</summary>
+    public override IEnumerable<Parameter> parameters(bool recurse = true) => named_parameters(recurse).Select(entry => entry.parameter);
+
+    /// <summary>Every parameter once, under its first name: the names in the model's files.</summary>
+    public override IEnumerable<(string name, Parameter parameter)> named_parameters(bool recurse = true)
+    {
+        // Two objects can stand for one tensor.
+        var seen = new HashSet<nint>();
+        return [.. base.named_parameters(recurse).Where(entry => TensorHandles.Identity(entry.parameter) is var identity && (identity == 0 || seen.Add(identity)))];
+    }
+
     /// <summary>The name of a parameter in a checkpoint: its own, or that with the base model's prefix put on or off.</summary>
     /// <returns>Null where the checkpoint does not have it.</returns>
     internal virtual string? NameInCheckpoint(string parameter, Func<string, bool> contains)
@@ -128,8 +139,6 @@ public abstract class PretrainedModel : Module<ModelInputs, ModelOutput>, ITrans
     private protected void Initialize()
     {
         using var noGradient = no_grad();
-        var done = new HashSet<Parameter>(ReferenceEqualityComparer.Instance);
-        foreach (var (name, parameter) in named_parameters())
-            if (done.Add(parameter)) Initialize(name, parameter);
+        foreach (var (name, parameter) in named_parameters()) Initialize(name, parameter);
     }
 }

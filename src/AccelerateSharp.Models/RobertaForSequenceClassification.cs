@@ -34,7 +34,7 @@ public sealed class RobertaForSequenceClassification : TextEncoder
         ArgumentNullException.ThrowIfNull(input);
         using var scope = NewDisposeScope();
         var logits = _classifier.call(_roberta.call(input).select(1, 0));
-        var loss = input.Labels is null ? null : ClassificationLoss.Of(logits, input.Labels, Config);
+        var loss = input.Labels is null ? null : ClassificationLoss.Of(logits, input.Labels, Settings);
         return new ModelOutput(logits.MoveToOuterDisposeScope(), loss?.MoveToOuterDisposeScope());
     }
 

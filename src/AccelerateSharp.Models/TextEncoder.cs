@@ -12,11 +12,10 @@ public abstract class TextEncoder : PretrainedModel
         config.Check();
     }
 
-    /// <summary>The configuration that the model was built from.</summary>
-    public new BertConfig Config => (BertConfig)base.Config;
+    private protected BertConfig Settings => (BertConfig)Config;
 
     /// <inheritdoc/>
-    public override IReadOnlyList<string> LayerClassNames => [Config.IsRoberta ? nameof(RobertaLayer) : nameof(BertLayer)];
+    public override IReadOnlyList<string> LayerClassNames => [Settings.IsRoberta ? nameof(RobertaLayer) : nameof(BertLayer)];
 
     private protected override string BasePrefix => Config.ModelType;
 
@@ -33,6 +32,6 @@ public abstract class TextEncoder : PretrainedModel
     internal override void Initialize(string name, Tensor parameter)
     {
         base.Initialize(name, parameter);
-        if (name.EndsWith("word_embeddings.weight", StringComparison.Ordinal)) parameter[Config.Padding].zero_();
+        if (name.EndsWith("word_embeddings.weight", StringComparison.Ordinal)) parameter[Settings.Padding].zero_();
     }
 }

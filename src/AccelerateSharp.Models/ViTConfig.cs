@@ -10,16 +10,16 @@ public sealed record ViTConfig : EncoderConfig
     public ViTConfig() => (ModelType, HiddenDropoutProb, AttentionProbsDropoutProb) = ("vit", 0, 0);
 
     /// <summary>Height and width of the images.</summary>
-    public int ImageSize { get; init; } = 224;
+    public int ImageSize { get; set; } = 224;
 
     /// <summary>Height and width of a patch; divides <see cref="ImageSize"/>.</summary>
-    public int PatchSize { get; init; } = 16;
+    public int PatchSize { get; set; } = 16;
 
     /// <summary>Channels of the images.</summary>
-    public int NumChannels { get; init; } = 3;
+    public int NumChannels { get; set; } = 3;
 
     /// <summary>Whether queries, keys and values have a bias.</summary>
-    public bool QkvBias { get; init; } = true;
+    public bool QkvBias { get; set; } = true;
 
     internal int Patches => ImageSize / PatchSize * (ImageSize / PatchSize);
 

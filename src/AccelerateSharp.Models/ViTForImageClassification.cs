@@ -37,9 +37,6 @@ public sealed class ViTForImageClassification : PretrainedModel
         Initialize();
     }
 
-    /// <summary>The configuration that the model was built from.</summary>
-    public new ViTConfig Config => (ViTConfig)base.Config;
-
     /// <inheritdoc/>
     public override IReadOnlyList<string> LayerClassNames => [nameof(ViTLayer)];
 
@@ -58,7 +55,7 @@ public sealed class ViTForImageClassification : PretrainedModel
         ArgumentNullException.ThrowIfNull(input);
         using var scope = NewDisposeScope();
         var logits = _classifier.call(_vit.call(input).select(1, 0));
-        var loss = input.Labels is null ? null : ClassificationLoss.Of(logits, input.Labels, Config);
+        var loss = input.Labels is null ? null : ClassificationLoss.Of(logits, input.Labels, (ViTConfig)Config);
         return new ModelOutput(logits.MoveToOuterDisposeScope(), loss?.MoveToOuterDisposeScope());
     }
 }

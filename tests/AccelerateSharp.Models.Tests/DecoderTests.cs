@@ -138,7 +138,17 @@ public sealed class DecoderTests : IDisposable
         var folder = Directory.CreateTempSubdirectory().FullName;
         using var model = Build(Tiny() with { TieWordEmbeddings = true });
         Assert.Equal([["lm_head.weight", "model.embed_tokens.weight"]], BigModeling.FindTiedParameters(model));
+        Assert.DoesNotContain(model.named_parameters(), entry => entry.name == "lm_head.weight");
+        Assert.Equal(model.named_parameters().Count(), model.parameters().Count());
+        Assert.Contains("lm_head.weight", model.state_dict().Keys);
+        // An optimizer steps once: by its rate, whatever the gradient.
+        using var optimizer = optim.AdamW(model.parameters(), lr: 1e-3, weight_decay: 0);
         var tokens = randint(0, 97, [1, 5]);
+        var embedding = model.named_parameters().First(entry => entry.name == "model.embed_tokens.weight").parameter;
+        var before = embedding.detach().clone();
+        model.call(new() { InputIds = tokens, Labels = tokens }).Loss.backward();
+        optimizer.step();
+        Assert.InRange((embedding.detach() - before).abs().max().item<float>(), 0.9e-3, 1.01e-3);
         model.SavePretrained(folder);
         using var loaded = PretrainedModel.FromPretrained(folder);
         Assert.Equal([["lm_head.weight", "model.embed_tokens.weight"]], BigModeling.FindTiedParameters(loaded));

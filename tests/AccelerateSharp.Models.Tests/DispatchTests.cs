@@ -30,7 +30,7 @@ public sealed class DispatchTests : IDisposable
         var layers = type == "gpt2" ? "transformer.h" : "model.layers";
         using var spread = BigModeling.InitEmptyWeights(() => (CausalLanguageModel)PretrainedModel.FromConfig(_folder));
         var map = new DeviceMap();
-        foreach (var (name, _) in spread.named_parameters())
+        foreach (var name in spread.state_dict().Keys)
         {
             var block = name.StartsWith(layers, StringComparison.Ordinal) ? string.Join('.', name.Split('.').Take(3)) : name[..name.LastIndexOf('.')];
             map[block] = name.Contains(".1.", StringComparison.Ordinal) || name.Contains(".2.", StringComparison.Ordinal) ? Placement.Disk : Placement.Cpu;

@@ -52,6 +52,15 @@ public sealed class EncoderTests : IDisposable
         return model;
     }
 
+    [Theory]
+    [MemberData(nameof(Models))]
+    public void A_model_changes_its_dtype(string architecture)
+    {
+        using var model = Build(architecture);
+        model.to(ScalarType.BFloat16);
+        Assert.All(model.parameters(), parameter => Assert.Equal(ScalarType.BFloat16, parameter.dtype));
+    }
+
     internal static ModelInputs Inputs(PretrainedModel model)
     {
         manual_seed(6);
@@ -164,7 +173,7 @@ public sealed class EncoderTests : IDisposable
         bare.SavePretrained(_folder.Path);
         using var roberta = AutoModelForSequenceClassification.FromPretrained(_folder.Path);
         Assert.True(Same(roberta.get_parameter("roberta.embeddings.word_embeddings.weight")!, bare.get_parameter("embeddings.word_embeddings.weight")!));
-        Assert.Equal(3, roberta.Config.NumLabels);
+        Assert.Equal(3, ((BertConfig)roberta.Config).NumLabels);
     }
 
     [Fact]

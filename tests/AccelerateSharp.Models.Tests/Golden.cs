@@ -31,11 +31,22 @@ internal sealed class Golden : IDisposable
         var parameters = model.named_parameters().ToDictionary(entry => entry.name, entry => entry.parameter);
         foreach (var name in Root.GetProperty("parameters").EnumerateArray().Select(entry => entry.GetString()!))
         {
-            Assert.True(parameters.ContainsKey(name), $"{Root.GetProperty("case")}: no parameter {name}");
-            parameters[name].detach().copy_(Weight(name, parameters[name].shape));
+            var own = HubName(name);
+            Assert.True(parameters.ContainsKey(own), $"{Root.GetProperty("case")}: no parameter {own}");
+            parameters[own].detach().copy_(Weight(name, parameters[own].shape));
         }
         return model;
     }
+
+    /// <summary>The name in checkpoints: transformers 5 calls some of its modules otherwise, and renames them when it loads and saves.</summary>
+    public static string HubName(string name) => !name.StartsWith("vit.layers.", StringComparison.Ordinal) ? name : name
+        .Replace("vit.layers.", "vit.encoder.layer.", StringComparison.Ordinal)
+        .Replace("attention.q_proj", "attention.attention.query", StringComparison.Ordinal)
+        .Replace("attention.k_proj", "attention.attention.key", StringComparison.Ordinal)
+        .Replace("attention.v_proj", "attention.attention.value", StringComparison.Ordinal)
+        .Replace("attention.o_proj", "attention.output.dense", StringComparison.Ordinal)
+        .Replace("mlp.fc1", "intermediate.dense", StringComparison.Ordinal)
+        .Replace("mlp.fc2", "output.dense", StringComparison.Ordinal);
 
     public ModelInputs Inputs() => new()
     {

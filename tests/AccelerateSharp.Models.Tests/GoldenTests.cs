@@ -31,7 +31,7 @@ public sealed class GoldenTests : IDisposable
         foreach (var entry in golden.Root.GetProperty("gradient_norms").EnumerateObject())
         {
             var expected = entry.Value.GetDouble();
-            var actual = gradients[entry.Name]?.norm().item<float>() ?? throw new InvalidOperationException($"{entry.Name} has no gradient.");
+            var actual = gradients[Golden.HubName(entry.Name)]?.norm().item<float>() ?? throw new InvalidOperationException($"{entry.Name} has no gradient.");
             Assert.True(Math.Abs(actual - expected) <= (1e-3 * expected) + (1e-6 * largest), $"{entry.Name}: gradient norm {actual}, expected {expected}");
         }
 
