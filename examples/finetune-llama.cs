@@ -26,7 +26,14 @@ var heldOut = blocks.Count / 10;
 var trainLoader = BatchLoader.FromTensor(blocks.Tokens[heldOut..], options.Batch, shuffle: true);
 var heldOutLoader = BatchLoader.FromTensor(blocks.Tokens[..heldOut], options.Batch);
 
-var adapter = options.Lora ? LoraAdapter.Attach(model, new() { R = options.Rank, LoraAlpha = 2 * options.Rank, TargetModules = [LoraConfig.AllLinear] }) : null;
+var adapter = options.Lora ? LoraAdapter.Attach(model, new()
+{
+    R = options.Rank,
+    LoraAlpha = 2 * options.Rank,
+    TargetModules = [LoraConfig.AllLinear],
+    TaskType = "CAUSAL_LM",
+    BaseModelNameOrPath = options.Model,
+}) : null;
 if (options.Checkpointing) ActivationCheckpointing.Apply(model);
 var trained = adapter?.Parameters ?? model.parameters();
 var optimizer = new FusedAdamW(trained, lr: options.LearningRate, weight_decay: options.Lora ? 0 : 0.1);

@@ -1,6 +1,7 @@
 using AccelerateSharp.Internal.Interop;
 using AccelerateSharp.Models.Configuration;
 using AccelerateSharp.Models.Internal;
+using TorchSharp;
 using TorchSharp.Modules;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;
@@ -114,6 +115,15 @@ public abstract class PretrainedModel : Module<ModelInputs, ModelOutput>, ITrans
         return [.. base.named_parameters(recurse).Where(entry => TensorHandles.Identity(entry.parameter) is var identity && (identity == 0 || seen.Add(identity)))];
     }
 
+    /// <inheritdoc/>
+    protected override Module _to(ScalarType dtype, bool non_blocking) => StayTied(() => base._to(dtype, non_blocking));
+
+    /// <inheritdoc/>
+    protected override Module _to(Device device, ScalarType dtype, bool non_blocking) => StayTied(() => base._to(device, dtype, non_blocking));
+
+    /// <inheritdoc/>
+    protected override Module _to(DeviceType deviceType, int deviceIndex, bool non_blocking) => StayTied(() => base._to(deviceType, deviceIndex, non_blocking));
+
     /// <summary>The name of a parameter in a checkpoint: its own, or that with the base model's prefix put on or off.</summary>
     /// <returns>Null where the checkpoint does not have it.</returns>
     internal virtual string? NameInCheckpoint(string parameter, Func<string, bool> contains)
@@ -140,5 +150,14 @@ public abstract class PretrainedModel : Module<ModelInputs, ModelOutput>, ITrans
     {
         using var noGradient = no_grad();
         foreach (var (name, parameter) in named_parameters()) Initialize(name, parameter);
+    }
+
+    /// <summary>TorchSharp's <c>to</c> gives each module a parameter of its own; what was one becomes one again.</summary>
+    private Module StayTied(Func<Module> convert)
+    {
+        var tied = BigModeling.FindTiedParameters(this);
+        var converted = convert();
+        BigModeling.RetieParameters(this, tied);
+        return converted;
     }
 }
