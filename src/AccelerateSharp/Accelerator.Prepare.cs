@@ -180,14 +180,15 @@ public sealed partial class Accelerator
             throw new NotSupportedException("LBFGS evaluates the loss several times in one step, which loss scaling cannot follow. Use bf16, or gradScaler: new() { Enabled = false }.");
         PairOptimizer(optimizer);
         CheckFp8Optimizer(optimizer);
+        var trained = optimizer is DummyOptim { Inner: { } made } ? made : optimizer;
         var engines = Engines().ToList();
         if (engines.Count > 0)
         {
-            ShardedOptimizerState.Divide(optimizer, engines);
+            ShardedOptimizerState.Divide(trained, engines);
             PageOut(optimizer);
         }
-        else if (_devicePlacement && optimizer is FusedOptimizer fused) fused.MoveState(Device);
-        else if (_devicePlacement && optimizer is OptimizerHelper managed) managed.to(Device);
+        else if (_devicePlacement && trained is FusedOptimizer fused) fused.MoveState(Device);
+        else if (_devicePlacement && trained is OptimizerHelper managed) managed.to(Device);
         _optimizers.Add(optimizer);
         ResetHeldGradients();
         if (IsMainProcess && FusedTwin.Advise(optimizer) is { } advice) Console.Error.WriteLine(advice);

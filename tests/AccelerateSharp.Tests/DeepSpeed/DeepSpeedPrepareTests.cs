@@ -104,8 +104,8 @@ public sealed class DeepSpeedPrepareTests : IDisposable
         var accelerator = Create($$"""{"zero_optimization": {"stage": 1}, "optimizer": {{section}}}""");
         var net = nn.Linear(4, 1);
         var dummy = new DummyOptim([new DummyOptim.ParamGroup([net.weight!]), new DummyOptim.ParamGroup([net.bias!], lr: 0.7, weight_decay: 0)]);
-        accelerator.Prepare(net);
         accelerator.Prepare(dummy);
+        accelerator.Prepare(net);
         Assert.IsType(expected, dummy.Inner);
         Assert.Equal([0.1, 0.7], dummy.ParamGroups.Select(group => group.LearningRate));
         if (dummy.Inner is FusedAdamW adam && section.Contains("betas", StringComparison.Ordinal)) Assert.Equal((0.8, 0.9), adam.Betas);
@@ -194,6 +194,36 @@ public sealed class DeepSpeedPrepareTests : IDisposable
             scheduler.step();
             optimizer.zero_grad();
         }
+    }
+
+    [Fact]
+    public void The_launchers_variables_make_a_plugin()
+    {
+        string[] names = ["ACCELERATE_USE_DEEPSPEED", "ACCELERATE_DEEPSPEED_ZERO_STAGE", "ACCELERATE_MIXED_PRECISION", "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"];
+        try
+        {
+            foreach (var (name, value) in names.Zip(["true", "3", "bf16", "2"])) Environment.SetEnvironmentVariable(name, value);
+            _accelerator = new Accelerator(cpu: true);
+        }
+        finally
+        {
+            foreach (var name in names) Environment.SetEnvironmentVariable(name, null);
+        }
+
+        Assert.Equal((3, 2), (_accelerator.DeepSpeedPlugin!.ZeroStage, _accelerator.GradientAccumulationSteps));
+        Assert.Equal(MixedPrecision.BF16, _accelerator.MixedPrecision);
+    }
+
+    [Fact]
+    public void Files_ask_for_an_optimizer_that_steps_piece_by_piece()
+    {
+        var accelerator = Create("""{"zero_optimization": {"stage": 2, "offload_optimizer": {"device": "nvme", "nvme_path": "FOLDER"}}}""".Replace("FOLDER", Path.GetTempPath(), StringComparison.Ordinal));
+        var net = accelerator.Prepare(nn.Linear(4, 1));
+        Assert.Contains("Adafactor cannot", Assert.Throws<NotSupportedException>(() => accelerator.Prepare(new Adafactor(net.parameters()))).Message, StringComparison.Ordinal);
+        var error = Assert.Throws<ArgumentException>(() => Create("""{"zero_optimization": {"stage": 3, "offload_param": {"device": "nvme"}}}""")).Message;
+        Assert.Contains("offload_param.nvme_path does not say where", error, StringComparison.Ordinal);
+        var missing = Create("""{"zero_optimization": {"stage": 3, "offload_param": {"device": "nvme", "nvme_path": "/no/such/folder"}}}""");
+        Assert.Contains("offload_param.nvme_path is '/no/such/folder'", Assert.Throws<DirectoryNotFoundException>(() => missing.Prepare(nn.Linear(4, 1))).Message, StringComparison.Ordinal);
     }
 
     [Fact]
