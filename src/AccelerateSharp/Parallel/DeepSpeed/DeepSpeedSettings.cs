@@ -72,6 +72,7 @@ internal sealed record DeepSpeedSettings
         CastInputs = CastsInputs,
         MasterWeights = true,
         OffloadParameters = OptimizerDevice != DeepSpeedOffloadDevice.None || ParamDevice != DeepSpeedOffloadDevice.None,
+        KeepComputeShards = ParamDevice == DeepSpeedOffloadDevice.None,
         ParameterSwap = ParameterSwap,
         CheckpointActivations = CheckpointsActivations,
         ReduceEveryBatch = Stage >= 2,

@@ -19,6 +19,7 @@ internal sealed class FlatParameter : IDisposable
     private readonly ShardingStreams _streams;
     private readonly Device _device;
     private readonly bool _isOffloaded;
+    private readonly bool _keepsOnDevice;
     private readonly ScalarType _reduceDtype;
     private Tensor? _full;
     private Tensor? _storage;
@@ -27,6 +28,8 @@ internal sealed class FlatParameter : IDisposable
     private Tensor? _part;
     private Work? _gather;
     private ShardPages? _pages;
+    private Tensor? _onDevice;
+    private bool _isOnDevice;
 
     /// <param name="part">Its number among the model's buffers, from 1; the same on every rank.</param>
     /// <param name="slots">The parameters, of one dtype, all trainable or none.</param>
@@ -38,6 +41,7 @@ internal sealed class FlatParameter : IDisposable
     {
         (Part, _mesh, _streams, _device) = (part, mesh, streams, device);
         _isOffloaded = options.OffloadParameters && device.type != DeviceType.CPU;
+        _keepsOnDevice = _isOffloaded && options.KeepComputeShards;
         var dtype = slots[0].Parameter.dtype;
         IsFloat = slots[0].Parameter.is_floating_point();
         IsTrainable = slots[0].Parameter.requires_grad;
@@ -183,6 +187,9 @@ internal sealed class FlatParameter : IDisposable
         return new Opened(this, write);
     }
 
+    /// <summary>The optimizer may have stepped: what the device has of the host's part is old.</summary>
+    public void Expire() => _isOnDevice = false;
+
     /// <summary>Starts to read from the file what a gather will need.</summary>
     public void ReadAhead() => _pages?.ReadAhead(this);
 
@@ -211,6 +218,7 @@ internal sealed class FlatParameter : IDisposable
             var mine = _storage!.narrow(0, size * (group?.Rank ?? 0), size);
             if (part is not null) mine.copy_(part);
             else if (_pages is not null) _pages.CopyTo(this, mine);
+            else if (_keepsOnDevice) mine.copy_(OnDevice());
             else if (_isOffloaded) mine.copy_(empty(ShardSize, Dtype, _device).copy_(Shard, true));
             else mine.copy_(Shard);
             _gather = group?.AllGatherAsync(_storage, mine, Part);
@@ -345,7 +353,17 @@ internal sealed class FlatParameter : IDisposable
         _hostGradient?.Dispose();
         _storage?.Dispose();
         _full?.Dispose();
+        _onDevice?.Dispose();
         Shard.Dispose();
+    }
+
+    /// <summary>This rank's part in the compute dtype, which crosses from the host once for each step.</summary>
+    private Tensor OnDevice()
+    {
+        _onDevice ??= empty(ShardSize, ComputeDtype, _device).DetachFromDisposeScope();
+        if (!_isOnDevice) _onDevice.copy_(empty(ShardSize, Dtype, _device).copy_(Shard, true));
+        _isOnDevice = true;
+        return _onDevice;
     }
 
     /// <summary>Not a number, as often as there are elements, in the memory of one.</summary>

@@ -11,11 +11,15 @@ internal sealed partial class ShardingEngine
     /// <summary>Whole parameters were kept: no optimizer has stepped since they were gathered.</summary>
     private bool _staysWhole;
 
+    /// <summary>The optimizer may step: until the next backward no forward knows whether it has.</summary>
+    private bool _valuesMayChange = true;
+
     public void BeforeBackward(bool synchronize)
     {
         lock (_gate)
         {
             AbandonForward();
+            _valuesMayChange = false;
             _synchronize = synchronize || _options.ReduceEveryBatch;
             foreach (var unit in Units) foreach (var parameter in unit.Parameters) parameter.Withdraw();
             _inBackward = true;
@@ -47,6 +51,7 @@ internal sealed partial class ShardingEngine
             // Where parameters are not divided while units compute, those of the next micro-batch are the same.
             Settle(keepWhole: hide && _options.Stage < ShardingStage.Parameters);
             if (hide) return;
+            _valuesMayChange = true;
             foreach (var unit in Units) foreach (var parameter in unit.Parameters) parameter.Show();
         }
     }

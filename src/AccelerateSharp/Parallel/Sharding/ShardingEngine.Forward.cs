@@ -92,6 +92,9 @@ internal sealed partial class ShardingEngine
             _pages?.Invalidate();
         }
 
+        if (_valuesMayChange)
+            foreach (var flat in Units.SelectMany(unit => unit.Flats)) flat.Expire();
+
         (_lastExecution, _lastUnit) = (null, null);
         if (_options.Stage < ShardingStage.Parameters) return;
         foreach (var unit in Units.Where(unit => !unit.IsRoot)) Free(unit);

@@ -92,7 +92,11 @@ internal sealed partial class ShardingEngine : IGradientSynchronizer
     /// <summary>Forgets whole parameters, whose values are about to change.</summary>
     public void Invalidate()
     {
-        lock (_gate) Settle();
+        lock (_gate)
+        {
+            Settle();
+            _valuesMayChange = true;
+        }
     }
 
     public void Dispose()

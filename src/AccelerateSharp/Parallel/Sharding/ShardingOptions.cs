@@ -61,6 +61,9 @@ internal sealed record ShardingOptions
     /// <summary>Whether shards, and so the optimizer's work, live in host memory.</summary>
     public bool OffloadParameters { get; init; }
 
+    /// <summary>Offloaded shards stay on the device too, in the compute dtype: they are copied from the host once for each step, not for each gather.</summary>
+    public bool KeepComputeShards { get; init; }
+
     /// <summary>The file in which shards live between their uses; null: none.</summary>
     public SwapSettings? ParameterSwap { get; init; }
 
