@@ -22,11 +22,7 @@ public sealed class DummyOptim : OptimizerHelper
     }
 
     /// <inheritdoc cref="DummyOptim(IEnumerable{Parameter}, double?, double?, ValueTuple{double, double}?, double?)"/>
-    /// <param name="groups">Groups of parameters; what a group leaves open is the optimizer's.</param>
-    /// <param name="lr"></param>
-    /// <param name="weight_decay"></param>
-    /// <param name="betas"></param>
-    /// <param name="eps"></param>
+    /// <remarks>Groups of parameters; what a group leaves open is the optimizer's.</remarks>
     public DummyOptim(IEnumerable<ParamGroup> groups, double? lr = null, double? weight_decay = null, (double, double)? betas = null, double? eps = null)
     {
         ArgumentNullException.ThrowIfNull(groups);

@@ -2,7 +2,6 @@ using System.Globalization;
 using System.Text;
 using System.Text.Json.Nodes;
 using AccelerateSharp.Parallel.Swap;
-using static TorchSharp.torch;
 
 namespace AccelerateSharp.Parallel.DeepSpeed;
 
@@ -35,7 +34,8 @@ internal sealed class DeepSpeedResolution(DeepSpeedPlugin set, DeepSpeedEnvironm
         var config = text is null ? DsConfig.Empty() : DsConfig.Parse(text, source);
         if (text is null) Generate(config);
         else CheckFile(config);
-        var precision = ResolvePrecision(config);
+        var precisions = new DsPrecision(config, request, _problems);
+        var precision = precisions.Resolve();
         Match(config);
         var stage = (int)(config.Whole(Zero + "stage") ?? 0);
         if (stage is < 0 or > 3) _problems.Add($"{Zero}stage is {stage}; there are 0, 1, 2 and 3.");
@@ -55,8 +55,8 @@ internal sealed class DeepSpeedResolution(DeepSpeedPlugin set, DeepSpeedEnvironm
             Precision = precision,
             UsesAutocast = config.Switch("torch_autocast.enabled") == true,
             CastsInputs = precision != MixedPrecision.FP16 || config.Switch("fp16.auto_cast") != false,
-            ReduceDtype = ReduceDtype(config, stage),
-            LossScale = precision == MixedPrecision.FP16 ? LossScale(config) : null,
+            ReduceDtype = precisions.ReduceDtype(stage),
+            LossScale = precision == MixedPrecision.FP16 ? precisions.LossScale() : null,
             ReshardGroupSize = config.Whole(Zero + "zero_hpz_partition_size") is > 1 and { } hpz ? (int)hpz : null,
             ShardGroupSize = config.Whole(Zero + "mics_shard_size") is > 0 and { } mics ? (int)mics : null,
             LeafClasses = [.. config.Texts(Zero + "leaf_module.classes").Select(name => name.Split('.')[^1]), .. set.TransformerMoeClsNames ?? environment.MoeClasses ?? []],
@@ -167,40 +167,6 @@ internal sealed class DeepSpeedResolution(DeepSpeedPlugin set, DeepSpeedEnvironm
     private void Mismatch(string path, DsConfig config, string name, string value) =>
         _problems.Add($"{path} is {config.Text(path) ?? config.Number(path)?.ToString(CultureInfo.InvariantCulture) ?? (config.Switch(path) == true ? "true" : "false")}, but {name} is {value}. Make them equal, leave out one, or write \"auto\".");
 
-    private MixedPrecision ResolvePrecision(DsConfig config)
-    {
-        var wanted = request.Precision ?? request.EnvironmentPrecision;
-        foreach (var (key, precision) in new[] { ("bf16", MixedPrecision.BF16), ("fp16", MixedPrecision.FP16) })
-        {
-            var isWanted = wanted == precision || (precision == MixedPrecision.BF16 && wanted == MixedPrecision.FP8);
-            config.Fill(key + ".enabled", isWanted);
-            if (!config.Has(key + ".enabled") && !config.Has("torch_autocast.enabled")) config.Set(key + ".enabled", isWanted && Other(key) is false);
-            if (isWanted && precision == MixedPrecision.FP16 && !config.Has("fp16.auto_cast")) config.Set("fp16.auto_cast", true);
-        }
-
-        var configured = config.Switch("bf16.enabled") == true ? MixedPrecision.BF16 : config.Switch("fp16.enabled") == true ? MixedPrecision.FP16 : MixedPrecision.No;
-        if (config.Switch("bf16.enabled") == true && config.Switch("fp16.enabled") == true) _problems.Add("bf16.enabled and fp16.enabled are both true: choose one.");
-        if (config.Switch("torch_autocast.enabled") == true)
-        {
-            if (configured != MixedPrecision.No) _problems.Add("torch_autocast.enabled goes with neither bf16 nor fp16, which cast the parameters themselves: choose one.");
-            configured = config.Text("torch_autocast.dtype") switch
-            {
-                null or "bfloat16" or "bf16" or "torch.bfloat16" => MixedPrecision.BF16,
-                "float16" or "fp16" or "torch.float16" => MixedPrecision.FP16,
-                var dtype => Unknown("torch_autocast.dtype", dtype, "bfloat16 or float16", MixedPrecision.No),
-            };
-        }
-
-        // The launcher always exports a precision; only what the program itself, or a 16-bit environment, says can contradict.
-        var said = request.Precision ?? (request.EnvironmentPrecision is MixedPrecision.No ? null : request.EnvironmentPrecision);
-        var effective = said == MixedPrecision.FP8 && configured == MixedPrecision.BF16 ? MixedPrecision.FP8 : configured;
-        if (said is { } chosen && chosen != effective)
-            _problems.Add($"the configuration computes in {effective}, but {(request.Precision is null ? "ACCELERATE_MIXED_PRECISION" : "mixedPrecision")} is {chosen}. Make them equal, leave out one, or write \"auto\" in bf16.enabled and fp16.enabled.");
-        return effective;
-
-        bool Other(string key) => config.Switch((key == "bf16" ? "fp16" : "bf16") + ".enabled") == true;
-    }
-
     /// <summary>Accumulation and batch sizes: train_batch_size = micro-batch × accumulation × processes.</summary>
     private int ResolveBatches(DsConfig config)
     {
@@ -237,7 +203,9 @@ internal sealed class DeepSpeedResolution(DeepSpeedPlugin set, DeepSpeedEnvironm
     {
         if (!config.Has(section + "device") && config.Switch(Zero + old) == true) config.Set(section + "device", "cpu");
         var text = config.Text(section + "device") ?? "none";
-        return DeepSpeedEnvironment.DeviceOf(text) ?? Unknown(section + "device", text, "none, cpu or nvme", DeepSpeedOffloadDevice.None);
+        if (DeepSpeedEnvironment.DeviceOf(text) is { } device) return device;
+        _problems.Add($"{section}device is '{text}'; it must be none, cpu or nvme.");
+        return DeepSpeedOffloadDevice.None;
     }
 
     /// <summary>The file of an offload section; null where it does not ask for one.</summary>
@@ -263,36 +231,6 @@ internal sealed class DeepSpeedResolution(DeepSpeedPlugin set, DeepSpeedEnvironm
             if (value < least) _problems.Add($"{path} is {value}; for nvme it must be {least} or more.");
             return Math.Max(least, value);
         }
-    }
-
-    private ScalarType? ReduceDtype(DsConfig config, int stage)
-    {
-        var communicated = config.Text("communication_data_type") is { } text && text != "none" ? DtypeOf("communication_data_type", text) : null;
-        if (communicated is null && config.Switch("fp32_allreduce") == true) communicated = ScalarType.Float32;
-        var accumulated = config.Text("data_types.grad_accum_dtype") is { } kept ? DtypeOf("data_types.grad_accum_dtype", kept) : null;
-        // Stages 2 and 3 add up reduced gradients, which are fp32; below, gradients add up in what they are reduced in.
-        return communicated ?? (stage < 2 ? accumulated : null);
-    }
-
-    private ScalarType? DtypeOf(string key, string text) => text switch
-    {
-        "fp32" => ScalarType.Float32,
-        "fp16" => ScalarType.Float16,
-        "bf16" or "bfp16" => ScalarType.BFloat16,
-        _ => Unknown<ScalarType?>(key, text, "fp32, fp16 or bf16", null),
-    };
-
-    private LossScaleSettings LossScale(DsConfig config)
-    {
-        var scale = new LossScaleSettings(
-            config.Number("fp16.loss_scale") ?? 0, (int)(config.Whole("fp16.initial_scale_power") ?? 16), (int)(config.Whole("fp16.loss_scale_window") ?? 1000),
-            (int)(config.Whole("fp16.hysteresis") ?? 2), config.Switch("fp16.consecutive_hysteresis") ?? false, config.Number("fp16.min_loss_scale") ?? 1);
-        if (scale.Static < 0) _problems.Add($"fp16.loss_scale is {scale.Static}; it is 0 (dynamic) or above.");
-        if (scale.InitialPower is < 0 or > 126) _problems.Add($"fp16.initial_scale_power is {scale.InitialPower}; it must be from 0 to 126.");
-        if (scale.Window < 1) _problems.Add($"fp16.loss_scale_window is {scale.Window}; it must be 1 or more.");
-        if (scale.Hysteresis < 1) _problems.Add($"fp16.hysteresis is {scale.Hysteresis}; it must be 1 or more.");
-        if (!(scale.Minimum > 0)) _problems.Add($"fp16.min_loss_scale is {scale.Minimum}; it must be above 0.");
-        return scale;
     }
 
     private void CheckSections(DsConfig config)
@@ -331,11 +269,5 @@ internal sealed class DeepSpeedResolution(DeepSpeedPlugin set, DeepSpeedEnvironm
             _notices.Add($"DeepSpeed: offload_optimizer_device {optimizer} has no effect at stage 0, which divides nothing.");
         if (stage < 3 && (set.OffloadParamDevice ?? environment.ParamDevice) is { } param and not DeepSpeedOffloadDevice.None)
             _notices.Add($"DeepSpeed: offload_param_device {param} has no effect at stage {stage}: parameters are divided, and offloaded, at stage 3 only.");
-    }
-
-    private T Unknown<T>(string path, string value, string choices, T otherwise)
-    {
-        _problems.Add($"{path} is '{value}'; it must be {choices}.");
-        return otherwise;
     }
 }

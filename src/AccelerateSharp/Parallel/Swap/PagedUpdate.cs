@@ -10,6 +10,7 @@ namespace AccelerateSharp.Parallel.Swap;
 internal sealed class PagedUpdate(ParameterUpdate whole, PagedState.Piece? piece, PagedField? weight)
 {
     private readonly List<string> _names = [];
+
     private ParameterState State => piece?.State ?? whole.State;
 
     public long Count => piece?.Count ?? whole.Parameter.numel();
