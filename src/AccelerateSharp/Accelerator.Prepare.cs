@@ -180,8 +180,8 @@ public sealed partial class Accelerator
             throw new NotSupportedException("LBFGS evaluates the loss several times in one step, which loss scaling cannot follow. Use bf16, or gradScaler: new() { Enabled = false }.");
         PairOptimizer(optimizer);
         CheckFp8Optimizer(optimizer);
-        var trained = optimizer is DummyOptim { Inner: { } made } ? made : optimizer;
         var engines = Engines().ToList();
+        var trained = optimizer is DummyOptim { Inner: { } made } ? made : optimizer;
         if (engines.Count > 0)
         {
             ShardedOptimizerState.Divide(trained, engines);

@@ -260,17 +260,21 @@ public sealed class DeepSpeedPrepareTests : IDisposable
         _accelerator = new Accelerator(cpu: true, deepSpeedPlugin: new DeepSpeedPlugin { Config = (JsonObject)JsonNode.Parse(config)!, IsTrainBatchMin = isTrainBatchMin });
 
     /// <summary>A model that says its hidden size as Hugging Face's do.</summary>
-    private sealed class Sized : nn.Module<Tensor, Tensor>
+    private sealed class Sized : Configured
     {
         private readonly Linear _layer = nn.Linear(5, 5);
 
-        public Sized()
-            : base(nameof(Sized)) => RegisterComponents();
+        public Sized() => RegisterComponents();
 
-        public ModelConfig Config { get; } = new(5);
+        public new ModelConfig Config { get; } = new(5);
 
         public override Tensor forward(Tensor input) => _layer.call(input);
 
         internal sealed record ModelConfig(int HiddenSize);
+    }
+
+    private abstract class Configured() : nn.Module<Tensor, Tensor>(nameof(Sized))
+    {
+        public object Config => new();
     }
 }

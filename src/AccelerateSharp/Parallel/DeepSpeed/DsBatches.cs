@@ -1,4 +1,5 @@
 using System.Collections;
+using System.Globalization;
 using System.Reflection;
 using AccelerateSharp.Data;
 using Module = TorchSharp.torch.nn.Module;
@@ -64,11 +65,17 @@ internal sealed class DsBatches
     /// <summary>The hidden size that a model's <c>Config</c> declares, the largest of several; null where it declares none.</summary>
     public static long? HiddenSizeOf(Module model)
     {
-        const BindingFlags Members = BindingFlags.Instance | BindingFlags.Public | BindingFlags.IgnoreCase;
-        if (model.GetType().GetProperty("Config", Members)?.GetValue(model) is not { } config) return null;
-        if (config.GetType().GetProperty("HiddenSize", Members)?.GetValue(config) is { } size) return Convert.ToInt64(size, System.Globalization.CultureInfo.InvariantCulture);
-        return config.GetType().GetProperty("HiddenSizes", Members)?.GetValue(config) is IEnumerable sizes
-            ? sizes.Cast<object>().Max(item => Convert.ToInt64(item, System.Globalization.CultureInfo.InvariantCulture)) : null;
+        if (Property(model, "Config") is not { } config) return null;
+        if (Property(config, "HiddenSize") is { } size) return Convert.ToInt64(size, CultureInfo.InvariantCulture);
+        return Property(config, "HiddenSizes") is IEnumerable sizes ? sizes.Cast<object>().Max(item => Convert.ToInt64(item, CultureInfo.InvariantCulture)) : null;
+    }
+
+    /// <summary>A property by name; of several that hide each other, the last.</summary>
+    private static object? Property(object of, string name)
+    {
+        for (var type = of.GetType(); type is not null; type = type.BaseType)
+            if (type.GetProperty(name, BindingFlags.Instance | BindingFlags.Public | BindingFlags.DeclaredOnly) is { } property) return property.GetValue(of);
+        return null;
     }
 
     /// <summary>The share of one process in a loader's batches; null where the loader does not say.</summary>
