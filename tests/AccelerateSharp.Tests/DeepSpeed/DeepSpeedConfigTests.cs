@@ -265,6 +265,46 @@ public sealed class DeepSpeedConfigTests
     [InlineData("""{"torch_autocast": {"enabled": true}, "zero_optimization": {"stage": 1}}""", "ZeRO stage 1: fp32 local parameters and optimizer, bf16 computation under autocast, gradients reduced in fp32.")]
     public void What_is_kept_in_which_dtype_is_said(string config, string expected) => Assert.EndsWith(expected, Resolved.From(config).Notices[^1], StringComparison.Ordinal);
 
+    /// <summary>What people have: the widespread stage-3 file with offloading.</summary>
+    [Fact]
+    public void A_file_as_it_is_in_the_wild_is_understood()
+    {
+        var plugin = Resolved.From("""
+            {"fp16": {"enabled": "auto", "loss_scale": 0, "loss_scale_window": 1000, "initial_scale_power": 16, "hysteresis": 2, "min_loss_scale": 1},
+             "bf16": {"enabled": "auto"},
+             "optimizer": {"type": "AdamW", "params": {"lr": "auto", "betas": "auto", "eps": "auto", "weight_decay": "auto"}},
+             "scheduler": {"type": "WarmupDecayLR", "params": {"warmup_min_lr": "auto", "warmup_max_lr": "auto", "warmup_num_steps": "auto", "total_num_steps": "auto"}},
+             "zero_optimization": {"stage": 3, "offload_optimizer": {"device": "cpu", "pin_memory": true}, "offload_param": {"device": "cpu", "pin_memory": true},
+               "overlap_comm": true, "contiguous_gradients": true, "sub_group_size": 1e9, "reduce_bucket_size": "auto", "stage3_prefetch_bucket_size": "auto",
+               "stage3_param_persistence_threshold": "auto", "stage3_max_live_parameters": 1e9, "stage3_max_reuse_distance": 1e9, "stage3_gather_16bit_weights_on_model_save": true},
+             "gradient_accumulation_steps": "auto", "gradient_clipping": "auto", "steps_per_print": 2000, "train_batch_size": "auto", "train_micro_batch_size_per_gpu": "auto", "wall_clock_breakdown": false}
+            """, environmentPrecision: MixedPrecision.BF16, accumulation: 4, worldSize: 8);
+        Assert.Equal((3, 4, 1.0, true), (plugin.ZeroStage, plugin.GradientAccumulationSteps, plugin.GradientClipping, plugin.Zero3Save16BitModel));
+        Assert.Equal((DeepSpeedOffloadDevice.Cpu, DeepSpeedOffloadDevice.Cpu), (plugin.OffloadOptimizerDevice, plugin.OffloadParamDevice));
+        Assert.Equal(MixedPrecision.BF16, plugin.Settings!.Precision);
+        Assert.True(plugin.Settings.ToOptions() is { OffloadParameters: true, KeepComputeShards: false });
+        Assert.Equal(2, plugin.Notices.Count);
+    }
+
+    [Theory]
+    [InlineData("\"aio\": {\"block_size\": 100}", "aio.block_size is 100")]
+    [InlineData("\"aio\": {\"thread_count\": 0}", "aio.thread_count is 0")]
+    [InlineData("\"zero_allow_untested_optimizer\": true", "")]
+    public void Settings_of_files_are_checked(string section, string problem)
+    {
+        DeepSpeedPlugin Resolve() => Resolved.From("{" + section + """, "zero_optimization": {"stage": 3, "sub_group_size": 1e9, "offload_optimizer": {"device": "nvme", "nvme_path": "/tmp"}, "offload_param": {"device": "nvme", "nvme_path": "/tmp", "max_in_cpu": 5, "buffer_size": 7}}}""");
+        if (problem.Length > 0)
+        {
+            Assert.Contains(problem, Resolved.Error(Resolve), StringComparison.Ordinal);
+            return;
+        }
+
+        var settings = Resolve().Settings!;
+        // DeepSpeed's tile of a billion would be gigabytes in memory.
+        Assert.Equal((16L << 20, 4, 8, 1 << 20), (settings.OptimizerSwap!.BufferElements, settings.OptimizerSwap.BufferCount, settings.OptimizerSwap.Parallelism, settings.OptimizerSwap.BlockSize));
+        Assert.Equal((7L, 5, 5L), (settings.ParameterSwap!.BufferElements, settings.ParameterSwap.BufferCount, settings.ParameterSwap.KeptElements));
+    }
+
     [Fact]
     public void Every_key_is_there_once_and_has_one_fate()
     {
