@@ -84,9 +84,17 @@ public sealed partial class Accelerator
     {
         ArgumentNullException.ThrowIfNull(model);
         if (_models.Any(prepared => prepared.Model == (Module)model)) return model;
+        var isSpread = IsSpread(model);
+        if (isSpread && !evaluationMode)
+        {
+            throw new InvalidOperationException(
+                $"Accelerator.Prepare: this {model.GetType().Name} is spread by a device map ({BigModeling.DeviceMapOf(model)}), which is for inference: it cannot be trained."
+                + " Load it whole, or shard it over processes (FullyShardedDataParallelPlugin); PrepareModel(model, evaluationMode: true) takes it as it is.");
+        }
+
         IGradientSynchronizer? synchronizer = evaluationMode ? null : CreateEngine(model);
         var isSharded = synchronizer is not null;
-        if (!isSharded)
+        if (!isSharded && !isSpread)
         {
             if (_devicePlacement) ModelPlacement.MoveTo(model, Device);
             if (ProcessGroup is { } group) ModelPlacement.Synchronize(model, group);
@@ -99,6 +107,8 @@ public sealed partial class Accelerator
         ResetHeldGradients();
         return model;
     }
+
+    private static bool IsSpread(Module model) => ModelHooks.HasOffloadedParams(model) || BigModeling.DeviceMapOf(model) is { } map && map.Values.Distinct().Count() > 1;
 
     /// <summary>The model without what <c>Prepare</c> put around it. AccelerateSharp prepares models in place, so it is the model itself.</summary>
     /// <remarks>Kept for programs that come from Python, and right under every strategy.</remarks>

@@ -128,6 +128,18 @@ public sealed class AcceleratorTests : IDisposable
     }
 
     [Fact]
+    public void A_model_that_is_spread_by_a_device_map_is_taken_for_evaluation_alone()
+    {
+        var accelerator = Create();
+        using var model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2));
+        BigModeling.CpuOffload(model, CPU);
+        Assert.Contains("cannot be trained", Assert.Throws<InvalidOperationException>(() => accelerator.Prepare(model)).Message);
+        accelerator.PrepareModel(model, evaluationMode: true);
+        using (no_grad()) Assert.Equal([1L, 2], model.call(ones(1, 2)).shape);
+        Assert.True(model.parameters().First().is_meta);
+    }
+
+    [Fact]
     public void Contradictory_or_impossible_settings_are_refused()
     {
         Assert.Throws<ArgumentException>(() => new Accelerator(cpu: true, gradientAccumulationSteps: 2, gradientAccumulationPlugin: new()));

@@ -10,13 +10,21 @@ internal sealed class GpuUploader : IDisposable
     /// <summary>Threads beyond this no longer help: together they read faster than the bus takes it.</summary>
     internal const int MaxLanes = 8;
 
+    /// <summary>What one lane carries before another one is worth its pinned memory, which the driver takes milliseconds to give.</summary>
+    private const long BytesPerLane = 32 << 20;
+
     private readonly CudaContext _context;
     private readonly UploadLane?[] _lanes;
+    private readonly int _bufferLength;
 
-    internal GpuUploader(int deviceIndex, int maxLanes = MaxLanes)
+    /// <param name="deviceIndex">The GPU.</param>
+    /// <param name="maxLanes">The most threads that read.</param>
+    /// <param name="bufferLength">The longest piece.</param>
+    internal GpuUploader(int deviceIndex, int maxLanes = MaxLanes, int bufferLength = BytePiece.MaxLength)
     {
         _context = CudaContext.Of(deviceIndex);
         _lanes = new UploadLane[Math.Clamp(Environment.ProcessorCount, 1, maxLanes)];
+        _bufferLength = bufferLength;
     }
 
     /// <summary>Uploads behind what the calling thread has queued; returns when everything has arrived.</summary>
@@ -25,7 +33,8 @@ internal sealed class GpuUploader : IDisposable
         // The memory may have been in use until just now, by work that libtorch has queued.
         using var available = CudaEvent.Create(CudaContext.Of(deviceIndex));
         available.Record(TorchCuda.CurrentStream(deviceIndex));
-        using var uploader = new GpuUploader(deviceIndex);
+        var lanes = 1 + pieces.Sum(piece => (long)piece.Length) / BytesPerLane;
+        using var uploader = new GpuUploader(deviceIndex, (int)Math.Min(lanes, MaxLanes), pieces.Max(piece => piece.Length));
         uploader.Run(pieces, available);
     }
 
@@ -51,7 +60,7 @@ internal sealed class GpuUploader : IDisposable
             try
             {
                 using var scope = _context.Enter();
-                var lane = _lanes[index] ??= new UploadLane(_context, BytePiece.MaxLength);
+                var lane = _lanes[index] ??= new UploadLane(_context, _bufferLength);
                 try
                 {
                     lane.WaitFor(available);

@@ -4,8 +4,8 @@ using static TorchSharp.torch;
 
 namespace AccelerateSharp.BigModel;
 
-/// <summary>A contiguous tensor in the host's memory, which it keeps alive.</summary>
-internal sealed unsafe class HostBytes(Tensor tensor) : ByteSource
+/// <summary>A contiguous tensor in the host's memory, which it keeps alive and disposes.</summary>
+internal sealed unsafe class HostBytes(Tensor tensor) : ByteSource, IDisposable
 {
     public override long ByteCount { get; } = tensor.numel() * tensor.element_size();
 
@@ -14,4 +14,6 @@ internal sealed unsafe class HostBytes(Tensor tensor) : ByteSource
         new ReadOnlySpan<byte>((byte*)TensorData.Pointer(tensor) + offset, destination.Length).CopyTo(destination);
         GC.KeepAlive(tensor);
     }
+
+    public void Dispose() => tensor.Dispose();
 }

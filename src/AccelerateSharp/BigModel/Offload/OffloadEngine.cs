@@ -19,6 +19,7 @@ internal sealed class OffloadEngine : IForwardRegion
     private readonly Dictionary<(DeviceType, int), BlockPool> _pools = [];
     private readonly List<DispatchHook> _attached = [];
     private readonly List<OffloadUnit> _units = [];
+    private readonly HashSet<OffloadedWeight> _weights = new(ReferenceEqualityComparer.Instance);
     private readonly Stack<OffloadUnit> _active = new();
     private readonly IForwardRegion[] _regions;
     private readonly OffloadFolder? _folder;
@@ -55,6 +56,7 @@ internal sealed class OffloadEngine : IForwardRegion
         if (hook.Unit is not { } unit) return;
         if (_units is [.., var last]) (last.Next, unit.Next) = (unit, _units[0]);
         _units.Add(unit);
+        _weights.UnionWith(unit.Tensors.Select(tensor => tensor.Weight));
         foreach (var (_, module) in unit.IsNested ? [("", unit.Module)] : ModelTensors.Modules(unit.Module)) _hooks.AddOrUpdate(module, hook);
     }
 
@@ -73,6 +75,8 @@ internal sealed class OffloadEngine : IForwardRegion
         if (_attached.Count > 0) return;
         foreach (var pool in _pools.Values) pool.Dispose();
         _pools.Clear();
+        foreach (var weight in _weights) weight.Dispose();
+        _weights.Clear();
         _folder?.Dispose();
         _onEnd();
     }

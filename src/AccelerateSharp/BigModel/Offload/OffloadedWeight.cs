@@ -9,7 +9,7 @@ namespace AccelerateSharp.BigModel;
 /// <param name="Value">A tensor that can be put in as it is.</param>
 /// <param name="Stored">The dtype of the bytes.</param>
 /// <param name="Shape">The extents.</param>
-internal sealed record OffloadedWeight(ByteSource? Bytes, Tensor? Value, ScalarType Stored, long[] Shape)
+internal sealed record OffloadedWeight(ByteSource? Bytes, Tensor? Value, ScalarType Stored, long[] Shape) : IDisposable
 {
     /// <summary>Values that need not be read.</summary>
     public static OffloadedWeight Of(Tensor value) => new(null, value, value.dtype, value.shape);
@@ -22,5 +22,12 @@ internal sealed record OffloadedWeight(ByteSource? Bytes, Tensor? Value, ScalarT
         var tensor = empty(Shape, Stored).DetachFromDisposeScope();
         if (Bytes!.ByteCount > 0) BytePiece.ReadAll([.. Bytes.Pieces(TensorData.Pointer(tensor))]);
         return tensor;
+    }
+
+    /// <summary>Gives back the memory of the host or of a device that holds the values.</summary>
+    public void Dispose()
+    {
+        Value?.Dispose();
+        (Bytes as IDisposable)?.Dispose();
     }
 }

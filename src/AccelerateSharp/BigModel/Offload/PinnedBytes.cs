@@ -28,8 +28,8 @@ internal sealed class PinnedMemory : SafeHandleZeroOrMinusOneIsInvalid
     protected override bool ReleaseHandle() => CudaDriverNative.cuMemFreeHost(handle) == CudaDriverNative.Success;
 }
 
-/// <summary>A tensor in pinned memory.</summary>
-internal sealed unsafe class PinnedBytes(PinnedMemory memory, long start, long byteCount) : ByteSource
+/// <summary>A tensor in pinned memory; disposing it gives back the memory of its block.</summary>
+internal sealed unsafe class PinnedBytes(PinnedMemory memory, long start, long byteCount) : ByteSource, IDisposable
 {
     public override long ByteCount => byteCount;
 
@@ -40,4 +40,6 @@ internal sealed unsafe class PinnedBytes(PinnedMemory memory, long start, long b
         new ReadOnlySpan<byte>((void*)checked((nint)(Address + offset)), destination.Length).CopyTo(destination);
         GC.KeepAlive(memory);
     }
+
+    public void Dispose() => memory.Dispose();
 }

@@ -19,6 +19,11 @@ internal sealed record UnitTensor(ModelTensor Tensor, OffloadedWeight Weight, lo
     public void Restore()
     {
         if (!HadValues || !Tensor.IsEmpty) return;
+        if (Weight.Value is { device_type: TorchSharp.DeviceType.CPU } kept)
+        {
+            Tensor.Put(kept);
+            return;
+        }
         using var stored = Weight.Read();
         using var value = stored.to(Dtype);
         Tensor.Put(value);
