@@ -1,3 +1,4 @@
+using AccelerateSharp.BigModel;
 using AccelerateSharp.Internal.Interop;
 using AccelerateSharp.Models.Configuration;
 using AccelerateSharp.Models.Internal;
@@ -15,7 +16,7 @@ namespace AccelerateSharp;
 /// var logits = model.call(tokens).Logits;
 /// model.SavePretrained("mine");
 /// </code></example>
-public abstract class PretrainedModel : Module<ModelInputs, ModelOutput>, ITransformerModel
+public abstract class PretrainedModel : Module<ModelInputs, ModelOutput>, ITransformerModel, ICheckpointNames
 {
     private protected PretrainedModel(PretrainedConfig config, string name) : base(name) => Config = config;
 
@@ -136,6 +137,10 @@ public abstract class PretrainedModel : Module<ModelInputs, ModelOutput>, ITrans
 
     /// <summary>Whether a tensor of a checkpoint says nothing that the model does not know by itself.</summary>
     internal virtual bool IsDerived(string name) => name.EndsWith("rotary_emb.inv_freq", StringComparison.Ordinal);
+
+    string? ICheckpointNames.NameInCheckpoint(string tensor, Func<string, bool> contains) => NameInCheckpoint(tensor, contains);
+
+    bool ICheckpointNames.IsDerived(string name) => IsDerived(name);
 
     /// <summary>New values: normally distributed matrices, no bias, norms of one.</summary>
     internal virtual void Initialize(string name, Tensor parameter)

@@ -52,6 +52,22 @@ public sealed class BigModelTests : IDisposable
         Assert.True(disks.Count > 2 && disks.Contains(0));
     }
 
+    [Fact]
+    public void A_checkpoint_of_the_base_model_is_loaded_by_a_device_map()
+    {
+        using var folder = new TemporaryFolder();
+        using var whole = (CausalLanguageModel)PretrainedModel.FromConfig(new Gpt2Config { VocabSize = 97, NEmbd = 32, NLayer = 3, NHead = 4, NPositions = 32 });
+        whole.eval();
+        SafetensorsCheckpoint.Save(whole.state_dict().Where(entry => entry.Key.StartsWith("transformer.", StringComparison.Ordinal))
+            .Select(entry => KeyValuePair.Create(entry.Key["transformer.".Length..], entry.Value)), folder.Path);
+        using var model = BigModeling.InitEmptyWeights(() => (CausalLanguageModel)PretrainedModel.FromConfig(whole.Config));
+        model.eval();
+        BigModeling.LoadCheckpointAndDispatch(model, folder.Path, DeviceMap.All("disk"), Path.Combine(folder.Path, "offload"), strict: true);
+        var tokens = randint(0, 97, [1, 4]);
+        using var noGrad = no_grad();
+        Assert.True(whole.call(tokens).Logits.equal(model.call(tokens).Logits).all().item<bool>());
+    }
+
     [Theory]
     [InlineData(Llama3)]
     [InlineData(Gpt2)]

@@ -54,6 +54,30 @@ public sealed class CudaDispatchTests : IDisposable
     }
 
     [Fact]
+    public void Two_gpus_share_a_model_and_each_has_its_copy_of_a_tied_weight()
+    {
+        Assert.SkipUnless(cuda.device_count() > 1, "Needs two GPUs.");
+        using var noGrad = no_grad();
+        var model = new BlockModel(tied: true);
+        model.eval();
+        var tokens = randint(BlockModel.Words, [2, 6]);
+        BigModeling.DispatchModel(model, DeviceMap.All(0));
+        var expected = model.call(tokens.cuda()).cpu();
+        List<string> said = [];
+        var map = new DeviceMap { ["embed"] = 0, ["norm"] = 1, ["head"] = 1 };
+        for (var i = 0; i < 12; i++) map[$"layers.{i}"] = i < 4 ? 0 : i < 8 ? 1 : i < 10 ? Placement.Cpu : Placement.Disk;
+        using (Notices.Listen(said.Add)) BigModeling.DispatchModel(model, map, offloadFolder: _folder);
+        Assert.Contains("Each device keeps a copy", Assert.Single(said));
+        for (var pass = 0; pass < 3; pass++)
+        {
+            var logits = model.call(tokens);
+            Assert.Equal(DeviceType.CPU, logits.device_type);
+            Assert.True(expected.equal(logits).all().item<bool>());
+        }
+        Assert.Equal((0, 1), (model.embed.weight!.device_index, model.layers[5].up.weight.device_index));
+    }
+
+    [Fact]
     public void Native_modules_and_offload_by_hooks_work_on_the_gpu()
     {
         using var noGrad = no_grad();

@@ -36,7 +36,7 @@ internal sealed class CheckpointLoad(Module model, SafetensorsCheckpoint checkpo
         var missing = new List<string>();
         foreach (var tensor in _tensors.Where(tensor => tensor.IsPersistent))
         {
-            if (tensor.Names.FirstOrDefault(checkpoint.Contains) is not { } name)
+            if (tensor.Names.Select(NameInCheckpoint).FirstOrDefault(saved => saved is not null) is not { } name)
             {
                 missing.Add(tensor.Name);
                 continue;
@@ -49,8 +49,8 @@ internal sealed class CheckpointLoad(Module model, SafetensorsCheckpoint checkpo
             }
             found.Add((tensor, name));
         }
-        var known = _tensors.SelectMany(tensor => tensor.Names).ToHashSet(StringComparer.Ordinal);
-        List<string> unexpected = [.. checkpoint.Names.Where(name => !known.Contains(name))];
+        var known = _tensors.SelectMany(tensor => tensor.Names).Select(NameInCheckpoint).ToHashSet(StringComparer.Ordinal);
+        List<string> unexpected = [.. checkpoint.Names.Where(name => !known.Contains(name) && (model as ICheckpointNames)?.IsDerived(name) != true)];
         if (options.Strict && missing.Count + unexpected.Count > 0)
         {
             throw new ArgumentException($"{path} does not fit this {model.GetType().Name}:"
@@ -63,6 +63,9 @@ internal sealed class CheckpointLoad(Module model, SafetensorsCheckpoint checkpo
         if (unexpected.Count > 0) Notices.Say($"{path} has {unexpected.Count} tensors that this {model.GetType().Name} does not use: {Some(unexpected)}.");
         return found;
     }
+
+    private string? NameInCheckpoint(string name) =>
+        model is ICheckpointNames names ? names.NameInCheckpoint(name, checkpoint.Contains) : checkpoint.Contains(name) ? name : null;
 
     /// <summary>Says what does not fit before a part of it is loaded.</summary>
     private void CheckMemory(List<(ModelTensor Tensor, string Name)> found)
