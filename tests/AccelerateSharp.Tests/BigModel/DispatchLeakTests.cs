@@ -22,7 +22,10 @@ public sealed class DispatchLeakTests : IDisposable
         Cycle();
         var before = Tensor.TotalCount;
         for (var round = 0; round < 20; round++) Cycle();
-        Assert.Equal(before, Tensor.TotalCount);
+        AssertNoMore(before);
+
+        // Fewer there may be: the collector finds what earlier tests have left.
+        static void AssertNoMore(long before) => Assert.True(Tensor.TotalCount <= before, $"{Tensor.TotalCount - before} tensors more");
 
         void Pass()
         {
@@ -40,7 +43,7 @@ public sealed class DispatchLeakTests : IDisposable
             var during = Tensor.TotalCount;
             for (var pass = 0; pass < 5; pass++) Pass();
             // The order is learnt in the first pass: until then a slot may not have met all of its units.
-            Assert.InRange(Tensor.TotalCount - during, 0, disk ? model.parameters().Count() : 0);
+            AssertNoMore(during + (disk ? model.parameters().Count() : 0));
             ModelHooks.RemoveHookFromModule(model, recurse: true);
         }
     }

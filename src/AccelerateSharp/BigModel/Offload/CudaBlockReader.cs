@@ -46,6 +46,7 @@ internal sealed class CudaBlockReader : IBlockReader
             await before.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             _uploader ??= new GpuUploader(_device, MaxLanes);
             _uploader.Run(pieces, events.Free);
+            GC.KeepAlive(slot);
         });
     }
 

@@ -13,7 +13,12 @@ internal sealed class HostBlockReader : IBlockReader
     public void Start(BlockSlot slot, OffloadUnit unit)
     {
         var pieces = Pieces(slot, unit);
-        slot.Reading = Task.Run(() => BytePiece.ReadAll(pieces));
+        slot.Reading = Task.Run(() =>
+        {
+            BytePiece.ReadAll(pieces);
+            // A model that nobody holds any more must not take the memory away that is being written.
+            GC.KeepAlive(slot);
+        });
     }
 
     public void Await(BlockSlot slot)
