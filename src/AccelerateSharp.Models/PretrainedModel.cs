@@ -33,17 +33,6 @@ public abstract class PretrainedModel : Module<ModelInputs, ModelOutput>, ITrans
     /// <summary>The prefix of the model without its head, such as <c>model</c>; checkpoints of the bare model lack it.</summary>
     private protected abstract string BasePrefix { get; }
 
-    /// <summary>Every parameter once, under its first name: TorchSharp lists a tied weight under both, and an optimizer would step it twice.</summary>
-    public override IEnumerable<(string name, Parameter parameter)> named_parameters(bool recurse = true)
-    {
-        var seen = new HashSet<nint>();
-        foreach (var entry in base.named_parameters(recurse))
-            if (seen.Add(TensorHandles.Identity(entry.parameter))) yield return entry;
-    }
-
-    /// <inheritdoc cref="named_parameters"/>
-    public override IEnumerable<Parameter> parameters(bool recurse = true) => named_parameters(recurse).Select(entry => entry.parameter);
-
     /// <summary>Builds a model with new random weights.</summary>
     /// <param name="path">A <c>config.json</c>, or the folder that holds it.</param>
     /// <param name="dtype">The dtype of the weights.</param>
