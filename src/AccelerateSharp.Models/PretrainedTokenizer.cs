@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Text;
 using AccelerateSharp.Models.Tokenizers;
 using static TorchSharp.torch;
@@ -121,15 +122,18 @@ public sealed partial class PretrainedTokenizer
     }
 
     /// <summary>The text of tokens.</summary>
-    /// <param name="ids">Their numbers.</param>
+    /// <param name="ids">Their numbers. One beyond the vocabulary is left out, as in the reference: embeddings are often padded to a round size, and a model may draw from there.</param>
     /// <param name="skipSpecialTokens">Whether special tokens are left out.</param>
-    /// <exception cref="ArgumentOutOfRangeException">A number is no token's.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">A number is negative, such as the -100 of labels.</exception>
+    // TorchSharp turns an array into a tensor where one is asked for: without this, int[] would fit both.
+    [OverloadResolutionPriority(1)]
     public string Decode(IEnumerable<int> ids, bool skipSpecialTokens = false)
     {
         ArgumentNullException.ThrowIfNull(ids);
         var text = _pipeline.Decode(ids
             .Where(id => !skipSpecialTokens || _pipeline.AddedTokens.Find(id) is not { IsSpecial: true })
-            .Select(id => _tokens.TryGetValue(id, out var token) ? token : throw new ArgumentOutOfRangeException(nameof(ids), id, "No token has this number.")));
+            .Select(id => id >= 0 ? _tokens.GetValueOrDefault(id) : throw new ArgumentOutOfRangeException(nameof(ids), id, "No token has a negative number."))
+            .OfType<string>());
         return _cleansUp ? TokenDecoders.CleanUp(text) : text;
     }
 

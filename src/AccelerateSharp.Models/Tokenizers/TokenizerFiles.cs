@@ -15,7 +15,7 @@ internal static class TokenizerFiles
 
     public static (TokenizerPipeline Pipeline, TokenizerConfig Config) Read(string folder)
     {
-        if (!Directory.Exists(folder)) throw new DirectoryNotFoundException($"There is no folder {folder} to read a tokenizer from.");
+        if (!Directory.Exists(folder)) throw new DirectoryNotFoundException($"There is no folder {folder} to read a tokenizer from; one of the Hub is downloaded first.");
         var config = TokenizerConfig.Read(folder);
         if (File.Exists(Path.Combine(folder, Json))) return (TokenizerJson.Read(Path.Combine(folder, Json), config), config);
         if (File.Exists(Path.Combine(folder, WordPieces))) return (VocabularyFiles.WordPiece(folder, config), config);

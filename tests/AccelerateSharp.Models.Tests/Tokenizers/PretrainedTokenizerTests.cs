@@ -96,6 +96,16 @@ public sealed class PretrainedTokenizerTests : IDisposable
     }
 
     [Fact]
+    public void Numbers_beyond_the_vocabulary_are_left_out_and_negative_ones_refused()
+    {
+        var tokenizer = Bert();
+        Assert.Equal("it broke", tokenizer.Decode([9, 30_000, 10]));
+        Assert.Equal("", tokenizer.Decode(Array.Empty<int>()));
+        Assert.Throws<ArgumentOutOfRangeException>(() => tokenizer.Decode([9, -100]));
+        Assert.Equal([0, 0], tokenizer.EncodeBatch([]).InputIds.shape);
+    }
+
+    [Fact]
     public void Saved_and_read_again_it_is_the_same_tokenizer()
     {
         using var copy = new TemporaryFolder();
