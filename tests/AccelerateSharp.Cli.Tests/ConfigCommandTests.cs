@@ -130,20 +130,17 @@ public sealed class ConfigCommandTests : IDisposable
     }
 
     [Theory]
-    [InlineData("compute_environment: LOCAL_MACHINE\ndistributed_type: MULTI_GPU\nmain_training_function: main\nmixed_precision: bf16\nnum_machines: 1\nnum_processes: 8\n", false)]
-    [InlineData(
-        "compute_environment: LOCAL_MACHINE\ndistributed_type: FSDP\nfsdp_config:\n  fsdp_auto_wrap_policy: TRANSFORMER_BASED_WRAP\n  fsdp_backward_prefetch: BACKWARD_PRE\n"
-        + "  fsdp_cpu_ram_efficient_loading: true\n  fsdp_forward_prefetch: false\n  fsdp_offload_params: false\n  fsdp_sharding_strategy: FULL_SHARD\n"
-        + "  fsdp_state_dict_type: SHARDED_STATE_DICT\n  fsdp_sync_module_states: true\n  fsdp_use_orig_params: false\nmain_training_function: main\nmixed_precision: bf16\n"
-        + "num_machines: 1\nnum_processes: 8\n", true)]
-    public async Task Options_override_the_file(string text, bool isSharded)
+    [InlineData(Launch.TalkConfigs.Ddp, "")]
+    [InlineData(Launch.TalkConfigs.Fsdp, " with FSDP (from FILE:2)")]
+    public async Task Options_override_the_file(string text, string paradigm)
     {
         await File.WriteAllTextAsync(ConfigPath, text, TestContext.Current.CancellationToken);
         var (code, output, error) = await Tool.RunAsync(
-            "launch", "--config_file", ConfigPath, "--cpu", "--num_processes", "2", "sh", "-c", "echo $RANK $WORLD_SIZE $ACCELERATE_MIXED_PRECISION $ACCELERATE_USE_CPU");
+            "launch", "--config_file", ConfigPath, "--cpu", "--num_processes", "2", "sh", "-c", "echo $RANK $WORLD_SIZE $ACCELERATE_MIXED_PRECISION $ACCELERATE_USE_CPU $ACCELERATE_USE_FSDP");
         Assert.Equal(0, code);
-        Assert.Equal(["[rank 0] 0 2 bf16 True", "[rank 1] 1 2 bf16 True"], output.Order());
-        Assert.StartsWith("Launching 2 processes (from --num_processes 2) on CPU (from --cpu); mixed precision bf16 (from " + ConfigPath + ":", error[0], StringComparison.Ordinal);
-        Assert.Equal(isSharded, error.Any(line => line.StartsWith($"Not used by this version, from {ConfigPath}: distributed_type (line 2) FSDP", StringComparison.Ordinal)));
+        var fsdp = paradigm.Length > 0 ? " true" : "";
+        Assert.Equal([$"[rank 0] 0 2 bf16 True{fsdp}", $"[rank 1] 1 2 bf16 True{fsdp}"], output.Order());
+        Assert.StartsWith(
+            $"Launching 2 processes (from --num_processes 2) on CPU (from --cpu){paradigm.Replace("FILE", ConfigPath, StringComparison.Ordinal)}; mixed precision bf16 (from {ConfigPath}:", Assert.Single(error), StringComparison.Ordinal);
     }
 }
