@@ -9,8 +9,9 @@ internal static class OptionNames
     public static Option<T> Create<T>(string name, string description)
     {
         var dashed = "--" + name[2..].Replace('_', '-');
-        return dashed == name
-            ? new Option<T>(name) { Description = description }
-            : new Option<T>(name, dashed) { Description = description };
+        var option = dashed == name ? new Option<T>(name) { Description = description } : new Option<T>(name, dashed) { Description = description };
+        // A switch takes no value: what follows may be a program that is called true.
+        if (typeof(T) == typeof(bool)) option.Arity = ArgumentArity.Zero;
+        return option;
     }
 }

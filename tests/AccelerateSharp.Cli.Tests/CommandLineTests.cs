@@ -43,6 +43,20 @@ public sealed class CommandLineTests
         Assert.DoesNotContain(error, line => line.StartsWith("   at ", StringComparison.Ordinal));
     }
 
+    [Theory]
+    [InlineData("--num_procesess", "Did you mean '--num_processes'?")]
+    [InlineData("--num-procesess=2", "Did you mean '--num_processes'?")]
+    [InlineData("--fsdp_sharding_strateg", "Did you mean '--fsdp_sharding_strategy'?")]
+    public async Task A_misspelled_option_is_not_taken_for_the_program(string option, string hint)
+    {
+        var (code, _, error) = await Tool.RunAsync("launch", "--cpu", option, "2", "true");
+        Assert.Equal(1, code);
+        Assert.StartsWith($"accelerate: launch has no option '{option.Split('=')[0]}'. {hint}", Assert.Single(error), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_switch_takes_no_value_and_the_program_may_be_called_true() => Assert.Equal(0, (await Tool.RunAsync("launch", "--cpu", "true")).ExitCode);
+
     [Fact]
     public async Task A_quiet_launcher_leaves_the_word_to_the_workers()
     {

@@ -2,6 +2,7 @@ using System.CommandLine;
 using AccelerateSharp.Cli.Configuration;
 using AccelerateSharp.Cli.Help;
 using AccelerateSharp.Cli.Launch;
+using AccelerateSharp.Configuration;
 
 namespace AccelerateSharp.Cli.Commands;
 
@@ -72,10 +73,19 @@ internal static class LaunchCommand
             Paradigm = paradigm.Read(parsed),
             ThreadsPerProcess = parsed.GetValue(threads),
             Execution = execution.Read(parsed),
-            Target = parsed.GetRequiredValue(program)[0],
+            Target = Named(parsed.GetRequiredValue(program)[0], command),
             Arguments = parsed.GetRequiredValue(program)[1..],
         }));
         return command;
+    }
+
+    /// <summary>The target is what comes first that is no option; what only looks like an option is a misspelled one.</summary>
+    private static string Named(string target, Command command)
+    {
+        if (!target.StartsWith('-')) return target;
+        var name = target.Split('=')[0];
+        var spelled = name.StartsWith("--", StringComparison.Ordinal) && !name.Contains('_', StringComparison.Ordinal) ? "--" + name[2..].Replace('-', '_') : name;
+        throw new UserErrorException($"launch has no option '{name}'.{Spelling.Hint(spelled, command.Options.Where(option => !option.Hidden).Select(option => option.Name))} `accelerate launch --help` lists them.");
     }
 
     private static bool IsProgram(bool noPython, bool module)
