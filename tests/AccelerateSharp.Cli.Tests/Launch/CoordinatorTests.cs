@@ -129,6 +129,17 @@ public sealed class CoordinatorTests
     }
 
     [Fact]
+    public void The_others_are_waited_for_from_the_first_machine_on()
+    {
+        Open(new MachineRange(2, 2));
+        Assert.Null(_coordinator.Patience);
+        _clock.Advance(TimeSpan.FromSeconds(600));
+        Ready(1, rank: 0);
+        Assert.Equal(TimeSpan.FromSeconds(60), _coordinator.Patience);
+        Assert.Empty(_orders);
+    }
+
+    [Fact]
     public void Who_is_missing_is_named_when_the_time_is_up()
     {
         Open(new MachineRange(3, 3), maxRestarts: 1);

@@ -96,6 +96,8 @@ internal sealed class Coordinator(CoordinatorOptions options, Action<Order> send
         }
         if (_members.TryGetValue(report.Member, out var known)) known.State = MemberState.Ready;
         else _members.Add(report.Member, known = new Member(report));
+        // The others are waited for from when there is somebody who waits: on a busy machine even the host's own launcher takes a while.
+        if (!_isRunning && _members.Count == 1) _joinDeadline = clock.GetUtcNow() + options.JoinTimeout;
         // After the loss of the coordinator itself a new one goes on where the launchers remember the job to be.
         _latestKnown = Math.Max(_latestKnown, report.Generation);
         _restarts = Math.Max(_restarts, report.Restarts);
@@ -183,7 +185,7 @@ internal sealed class Coordinator(CoordinatorOptions options, Action<Order> send
         _isRunning = false;
         _consequence = null;
         _causeDeadline = _lastCall = null;
-        _joinDeadline = clock.GetUtcNow() + options.JoinTimeout;
+        _joinDeadline = _members.Count == 0 ? null : clock.GetUtcNow() + options.JoinTimeout;
         TryStart();
     }
 

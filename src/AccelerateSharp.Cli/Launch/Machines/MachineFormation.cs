@@ -18,6 +18,9 @@ internal sealed class MachineFormation(
 {
     private static readonly TimeSpan _othersPatience = TimeSpan.FromSeconds(10);
 
+    /// <summary>The rendezvous that this launcher hosts is there; only a busy machine keeps it from answering at once.</summary>
+    private static readonly TimeSpan _ownPatience = TimeSpan.FromSeconds(60);
+
     private readonly string _host = Environment.MachineName;
     private MachineConnection? _connection;
     private Order? _order;
@@ -166,7 +169,7 @@ internal sealed class MachineFormation(
         if (_connection is not null) return true;
         try
         {
-            _connection = MachineConnection.Open(StoreEndpoint, plan.Token, settings.Conf.JoinTimeout, events.Add, signals.First);
+            _connection = MachineConnection.Open(StoreEndpoint, plan.Token, service is null ? settings.Conf.JoinTimeout : _ownPatience, events.Add, signals.First);
             return true;
         }
         catch (OperationCanceledException)
