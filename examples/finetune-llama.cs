@@ -11,7 +11,6 @@
 //
 // [--text FILE] [--steps 40] [--batch 4] [--context 64] [--lr 0] [--accumulate 1] [--rank 16] [--checkpointing] [--seed 42]
 
-using System.Diagnostics;
 using System.Globalization;
 using AccelerateSharp;
 using static TorchSharp.torch;
@@ -44,21 +43,23 @@ var counts = (Trained: trained.Sum(p => p.numel()), All: model.parameters().Sum(
 accelerator.Print($"{blocks.Count} blocks of {options.Context} tokens; training {counts.Trained:N0} of {counts.All:N0} parameters; {accelerator.NumProcesses} processes");
 accelerator.Print($"held-out loss before: {HeldOutLoss():F3} nats per token");
 
-var progress = new Progress(options.Steps, accelerator.NumProcesses * options.Batch * options.Accumulate * options.Context, accelerator.IsMainProcess);
 model.train();
-while (progress.Step < options.Steps)
+using (var progress = new ProgressBar(options.Steps, plainInterval: TimeSpan.FromSeconds(5)))
 {
-    foreach (var tokens in trainLoader)
+    while (progress.Done < options.Steps)
     {
-        using var window = accelerator.Accumulate(model);
-        var loss = model.call(new() { InputIds = tokens, Labels = tokens }).Loss;
-        accelerator.Backward(loss);
-        if (accelerator.SyncGradients) accelerator.ClipGradNorm(model.parameters(), 1.0);
-        optimizer.step();
-        scheduler.step();
-        optimizer.zero_grad();
-        if (accelerator.SyncGradients) progress.Advance(loss, scheduler.get_last_lr().First());
-        if (progress.Step == options.Steps) break;
+        foreach (var tokens in trainLoader)
+        {
+            using var window = accelerator.Accumulate(model);
+            var loss = model.call(new() { InputIds = tokens, Labels = tokens }).Loss;
+            accelerator.Backward(loss);
+            if (accelerator.SyncGradients) accelerator.ClipGradNorm(model.parameters(), 1.0);
+            optimizer.step();
+            scheduler.step();
+            optimizer.zero_grad();
+            if (accelerator.SyncGradients) progress.Advance(() => $"loss {loss.item<float>():F3}, rate {scheduler.get_last_lr().First():E1}");
+            if (progress.Done == options.Steps) break;
+        }
     }
 }
 
@@ -141,27 +142,6 @@ internal sealed record TextBlocks(Tensor Tokens)
         var count = tokens.Count / context;
         if (count < 20) throw new InvalidDataException($"{file} has {tokens.Count} tokens: too few for blocks of {context}.");
         return new TextBlocks(tensor(tokens[..(count * context)].ToArray()).view(count, context));
-    }
-}
-
-/// <summary>Step, loss, speed and the time left: one line that is rewritten on a terminal, a line every five seconds elsewhere.</summary>
-internal sealed class Progress(int steps, int tokensPerStep, bool show)
-{
-    private readonly Stopwatch _watch = Stopwatch.StartNew();
-    private readonly bool _rewrite = !Console.IsOutputRedirected;
-    private TimeSpan _next;
-
-    public int Step { get; private set; }
-
-    public void Advance(Tensor loss, double learningRate)
-    {
-        Step++;
-        if (!show || (_watch.Elapsed < _next && Step < steps)) return;
-        _next = _watch.Elapsed + TimeSpan.FromSeconds(_rewrite ? 0.5 : 5);
-        var speed = Step / _watch.Elapsed.TotalSeconds;
-        var left = TimeSpan.FromSeconds((steps - Step) / speed);
-        var line = $"step {Step,5}/{steps}  loss {loss.item<float>():F3}  lr {learningRate:E2}  {speed * tokensPerStep,7:N0} tokens/s  {left:m\\:ss} left";
-        Console.Write(_rewrite ? $"\r{line} {(Step == steps ? "\n" : "")}" : line + "\n");
     }
 }
 

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using AccelerateSharp.Files;
 using AccelerateSharp.Models.Configuration;
 using AccelerateSharp.Models.Lora;
 using TorchSharp.Modules;
@@ -120,10 +121,7 @@ public sealed class LoraAdapter
         if (names.Find(name => !stateDict.ContainsKey(name)) is { } missing) throw new ArgumentException($"The state dictionary lacks '{missing}'.", nameof(stateDict));
         Directory.CreateDirectory(folder);
         SafetensorsCheckpoint.SaveFile(names.ToDictionary(name => Prefix + name, name => stateDict[name]), Path.Combine(folder, WeightsName));
-        var file = Path.Combine(folder, ConfigName);
-        var beside = $"{file}.{Environment.ProcessId}.tmp";
-        File.WriteAllText(beside, JsonSerializer.Serialize(Config, ConfigJson.Default.LoraConfig) + "\n");
-        File.Move(beside, file, overwrite: true);
+        AtomicFile.Write(Path.Combine(folder, ConfigName), JsonSerializer.Serialize(Config, ConfigJson.Default.LoraConfig) + "\n");
     }
 
     /// <summary>Adds the update to the weights: from now on the model is as fast as without an adapter.</summary>

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using AccelerateSharp.BigModel;
+using AccelerateSharp.Files;
 using AccelerateSharp.Models.Configuration;
 using static TorchSharp.torch;
 
@@ -50,11 +51,8 @@ internal static class WeightLoading
         var dtype = weights.Values.First(tensor => tensor.is_floating_point()).dtype.HubName();
         var config = model.Config with { Architectures = [model.GetName()], TorchDtype = dtype, Dtype = model.Config.Dtype is null ? null : dtype };
         RefuseShards(BigModeling.InitEmptyWeights(() => family.Build(config, ScalarType.Float32, device: null)), weights);
-        var file = Path.Combine(folder, ConfigFiles.Name);
-        var beside = $"{file}.{Environment.ProcessId}.tmp";
-        File.WriteAllText(beside, JsonSerializer.Serialize(config, family.Json) + "\n");
         SafetensorsCheckpoint.Save(weights, folder, maxShardSize);
-        File.Move(beside, file, overwrite: true);
+        AtomicFile.Write(Path.Combine(folder, ConfigFiles.Name), JsonSerializer.Serialize(config, family.Json) + "\n");
     }
 
     /// <summary>A rank's share of a sharded model would be saved as if it were the whole.</summary>
