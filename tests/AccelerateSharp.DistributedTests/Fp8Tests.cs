@@ -6,7 +6,8 @@ public class Fp8Tests
     [Theory]
     [InlineData("ddp")]
     [InlineData("fsdp")]
-    public void Training_follows_float32_and_all_ranks_have_the_same_scales(string strategy) => WorkerGroup.Run("Fp8Training", 2, strategy);
+    [InlineData("fsdp", "checkpoint")]
+    public void Training_follows_float32_and_all_ranks_have_the_same_scales(params string[] arguments) => WorkerGroup.Run("Fp8Training", 2, arguments);
 
     [Theory]
     [InlineData("O1")]

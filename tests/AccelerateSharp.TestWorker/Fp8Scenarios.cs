@@ -14,15 +14,17 @@ internal static class Fp8Scenarios
     private const int GlobalBatch = 16;
 
     /// <summary>
-    /// Transformer Engine's recipe against float32 on one process, and the scales on all ranks. Arguments: <c>ddp</c> or <c>fsdp</c>, and
-    /// <c>gpu</c> to run on GPUs.
+    /// Transformer Engine's recipe against float32 on one process, and the scales on all ranks. Arguments: <c>ddp</c> or <c>fsdp</c>,
+    /// <c>checkpoint</c> to recompute activations, <c>gpu</c> to run on GPUs.
     /// </summary>
     [Scenario]
     public static void Fp8Training(WorkerContext context)
     {
         var accelerator = new Accelerator(
             cpu: !context.Arguments.Contains("gpu"), mixedPrecision: MixedPrecision.FP8, fp8Recipe: new TERecipeKwargs { MinWeightElements = 0, AmaxHistoryLen = 4, AmaxComputeAlgo = AmaxComputeAlgo.Max },
-            fsdpPlugin: context.Arguments.Contains("fsdp") ? new() { AutoWrapPolicy = AutoWrapPolicy.SizeBasedWrap, MinNumParams = Width * Width } : null);
+            fsdpPlugin: context.Arguments.Contains("fsdp")
+                ? new() { AutoWrapPolicy = AutoWrapPolicy.SizeBasedWrap, MinNumParams = Width * Width, ActivationCheckpointing = context.Arguments.Contains("checkpoint") ? true : null }
+                : null);
         manual_seed(7);
         using var reference = Build().to(accelerator.Device);
         manual_seed(7 + (100 * context.Rank));
