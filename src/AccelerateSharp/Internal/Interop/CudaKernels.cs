@@ -4,12 +4,12 @@ using System.Text;
 
 namespace AccelerateSharp.Internal.Interop;
 
-/// <summary>CUDA kernels of our own: a source that is part of this assembly, compiled once for each GPU when it is first needed.</summary>
+/// <summary>CUDA kernels of our own: sources that are part of this assembly, compiled as one, once for each GPU when it is first needed.</summary>
 /// <example><code>
-/// private static readonly CudaKernels _kernels = new("fp8_kernels.cu");
+/// private static readonly CudaKernels _kernels = new("fp8_common.cu", "fp8_quantize.cu");
 /// if (_kernels.WhyUnavailable(device) is null) _kernels.Get("amax_f32", device).Launch(blocks, 256, [input, amax, count]);
 /// </code></example>
-internal sealed class CudaKernels(string source)
+internal sealed class CudaKernels(params string[] sources)
 {
     private readonly ConcurrentDictionary<int, Lazy<CudaModule>> _modules = new();
     private readonly ConcurrentDictionary<int, string> _failures = new();
@@ -35,7 +35,7 @@ internal sealed class CudaKernels(string source)
     internal CudaKernel Get(string name, int deviceIndex) => Module(deviceIndex).Kernel(name);
 
     private CudaModule Module(int deviceIndex) =>
-        _modules.GetOrAdd(deviceIndex, index => new Lazy<CudaModule>(() => CudaModule.Compile(Read(source), source, CudaContext.Of(index)))).Value;
+        _modules.GetOrAdd(deviceIndex, index => new Lazy<CudaModule>(() => CudaModule.Compile(string.Concat(sources.Select(Read)), sources[^1], CudaContext.Of(index)))).Value;
 
     private static string Read(string name)
     {

@@ -12,23 +12,29 @@ internal static class Float8Hardware
     private static readonly Version _first = new(8, 9);
 
     private static readonly ConcurrentDictionary<int, bool> _multiplies = new();
-    private static readonly ConcurrentDictionary<int, bool> _quantizes = new();
-    private static readonly CudaKernels _kernels = new("fp8_kernels.cu");
+    private static readonly ConcurrentDictionary<(CudaKernels, int), bool> _compiles = new();
+    private static readonly CudaKernels _quantizing = new("fp8_common.cu", "fp8_quantize.cu");
+    private static readonly CudaKernels _adam = new("fp8_common.cu", "fp8_adam.cu");
 
     /// <summary>Whether matrix products run in float8; elsewhere the float8 values are multiplied in float32.</summary>
     public static bool Multiplies(Device device) =>
         device.type == DeviceType.CUDA && _multiplies.GetOrAdd(Index(device), static index => CudaDriver.ComputeCapability(index) >= _first);
 
-    /// <summary>Our kernels for a device; null where libtorch's operators quantise instead, in several passes.</summary>
-    public static CudaKernels? Kernels(Device device) =>
-        Multiplies(device) && _quantizes.GetOrAdd(Index(device), Compiles) ? _kernels : null;
+    /// <summary>Our kernels that quantise on a device; null where libtorch's operators do, in several passes.</summary>
+    public static CudaKernels? Kernels(Device device) => Compiled(_quantizing, device, "quantises");
+
+    /// <summary>Our kernels for MS-AMP's optimizer step on a device; null where libtorch's operators compute it, in several passes.</summary>
+    public static CudaKernels? AdamKernels(Device device) => Compiled(_adam, device, "steps under MS-AMP");
 
     public static int Index(Device device) => Math.Max(0, device.index);
 
-    private static bool Compiles(int index)
+    private static CudaKernels? Compiled(CudaKernels kernels, Device device, string what) => Multiplies(device)
+        && _compiles.GetOrAdd((kernels, Index(device)), static (key, what) => Compiles(key.Item1, key.Item2, what), what) ? kernels : null;
+
+    private static bool Compiles(CudaKernels kernels, int index, string what)
     {
-        if (_kernels.WhyUnavailable(index) is not { } reason) return true;
-        Console.Error.WriteLine($"fp8 on cuda:{index} quantises with libtorch's operators, in several passes: {reason}");
+        if (kernels.WhyUnavailable(index) is not { } reason) return true;
+        Console.Error.WriteLine($"fp8 on cuda:{index} {what} with libtorch's operators, in several passes: {reason}");
         return false;
     }
 }

@@ -40,7 +40,7 @@ internal static class MsAmpAdam
         StepCounts.Advance([.. stored.Select(pair => pair.Update)], null);
         foreach (var (update, weight) in stored)
         {
-            if (Float8Hardware.Kernels(weight.Parameter.device) is { } kernels) WithKernel(kernels, update.State, weight, settings, decoupled);
+            if (Float8Hardware.AdamKernels(weight.Parameter.device) is { } kernels) WithKernel(kernels, update.State, weight, settings, decoupled);
             else WithOperators(update.State, weight, settings, decoupled);
         }
 
