@@ -67,7 +67,7 @@ public sealed partial class Accelerator
         }
 
         var weights = SafetensorsCheckpoint.Load(path);
-        model.load_state_dict(weights, strict);
+        model.load_state_dict(StoreMasterWeights(model, new Dictionary<string, Tensor>(weights)), strict);
         foreach (var tensor in weights.Values) tensor.Dispose();
     }
 

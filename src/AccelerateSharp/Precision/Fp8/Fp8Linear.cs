@@ -38,7 +38,7 @@ internal sealed class Fp8Linear : IDisposable
     /// <summary>Whether it has computed in float8 yet.</summary>
     public bool HasComputed { get; private set; }
 
-    /// <summary>Whether whoever computes with its weight of a module in another way, a fused loss for instance, may go around the hooks that this puts on it.</summary>
+    /// <summary>Whether whoever computes with a module's weight in another way, a fused loss for instance, may go around the hooks that this puts on it.</summary>
     /// <param name="module">Any module.</param>
     /// <returns>True for a layer in float8 whose weight is an ordinary one.</returns>
     public static bool MayBePassedOver(nn.Module module) => module is Linear layer && _known.TryGetValue(layer, out var known) && known._stored is null;

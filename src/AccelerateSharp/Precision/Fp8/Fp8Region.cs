@@ -8,6 +8,8 @@ internal sealed class Fp8Region(Fp8Model model) : IForwardRegion
 {
     public IDisposable Enter(bool nested)
     {
+        // A model inside another one may follow another recipe: nothing of the outer one's is taken for its own.
+        Autocast.Recipe?.EndForward();
         var scope = new Scope(model, Autocast.Recipe);
         Autocast.Recipe = model.IsInForce ? model : null;
         return scope;

@@ -169,9 +169,43 @@ public sealed class MsAmpTests : IDisposable
         Assert.Equal(0f, model.call(x).abs().max().item<float>());
         accelerator.LoadStateDict(model, saved);
         Assert.Equal(before.data<float>().ToArray(), model.call(x).detach().data<float>().ToArray());
+        var folder = Directory.CreateTempSubdirectory();
+        try
+        {
+            var file = Path.Combine(folder.FullName, "model.safetensors");
+            SafetensorsCheckpoint.SaveFile(saved, file);
+            accelerator.LoadStateDict(model, original);
+            accelerator.LoadCheckpoint(model, file);
+            Assert.Equal(before.data<float>().ToArray(), model.call(x).detach().data<float>().ToArray());
+        }
+        finally
+        {
+            folder.Delete(recursive: true);
+        }
+
         accelerator.FreeMemory();
         Assert.Equal(float16, ((Linear)model[0]).weight!.dtype);
         Assert.True(((Linear)model[0]).weight!.equal(saved["a.weight"]).all().item<bool>());
+    }
+
+    [Fact]
+    public void Optimizer_states_in_float8_survive_a_file()
+    {
+        var accelerator = Start(MSAMPOptLevel.O2);
+        var made = Linear(Width, Width, hasBias: false);
+        var (layer, optimizer) = accelerator.Prepare(made, new FusedAdamW(made.parameters(), 1e-3));
+        accelerator.Backward(layer.call(randn(8, Width)).pow(2).sum());
+        optimizer.step();
+        var before = optimizer.StateOf(layer.weight!).ToDictionary(item => item.Key, item => item.Value.to(float32).data<float>().ToArray());
+        using var state = new ParameterState(layer.weight!);
+        state.Load(optimizer.StateOf(layer.weight!));
+        using var stream = new MemoryStream();
+        using (var writer = new BinaryWriter(stream, System.Text.Encoding.UTF8, leaveOpen: true)) state.SaveStateDict(writer);
+        stream.Position = 0;
+        using var loaded = new ParameterState(layer.weight!);
+        using (var reader = new BinaryReader(stream)) loaded.LoadStateDict(reader);
+        Assert.Equal(Float8Kinds.E4M3, loaded[AdamKernel.Average].dtype);
+        foreach (var (name, values) in before) Assert.Equal(values, loaded[name].to(float32).data<float>().ToArray());
     }
 
     [Fact]
