@@ -93,16 +93,22 @@ internal static class ShardingExtras
         accelerator.FreeMemory();
     }
 
-    /// <summary>Activation checkpointing switched on after Prepare: units compute again, and gather no more often than without.</summary>
+    /// <summary>Activation checkpointing switched on after Prepare, and by the plugin of a model without units: the same gradients, and no more memory.</summary>
     private static void ComputesAgainWhatItWasTold(WorkerContext context)
+    {
+        ComputesAgain(context, new() { WrapWhere = ShardingModels.IsUnit }, model => Expect.Equal(3, ActivationCheckpointing.Apply(model), "blocks"));
+        ComputesAgain(context, new() { AutoWrapPolicy = AutoWrapPolicy.NoWrap, ActivationCheckpointing = true }, static _ => { });
+    }
+
+    private static void ComputesAgain(WorkerContext context, FullyShardedDataParallelPlugin plugin, Action<nn.Module> change)
     {
         var gradients = new List<List<Tensor>>();
         foreach (var checkpoint in (bool[])[false, true])
         {
             Accelerator.SetSeed(6);
-            var accelerator = new Accelerator(cpu: true, fsdpPlugin: new() { WrapWhere = ShardingModels.IsUnit });
+            var accelerator = new Accelerator(cpu: true, fsdpPlugin: checkpoint ? plugin : plugin with { ActivationCheckpointing = null });
             var model = accelerator.Prepare(new ShardingModels.Stack(3));
-            if (checkpoint) Expect.Equal(3, ActivationCheckpointing.Apply(model), "blocks");
+            if (checkpoint) change(model);
             for (var step = 0; step < 2; step++)
             {
                 foreach (var parameter in model.parameters()) parameter.grad = null;
