@@ -13,7 +13,7 @@ namespace AccelerateSharp;
 /// passed through. Without gradients, and inside of another checkpointed call, nothing is different from a plain call.
 /// </para>
 /// <para>
-/// Works with data-parallel and sharded models and without any. One backward for each forward; no second derivatives. An exception while
+/// Works with data-parallel and sharded models and without any; no second derivatives. An exception while
 /// computing again is thrown by <see cref="Accelerator.Backward"/>; a plain <c>backward()</c> cannot throw it, the next checkpointed call
 /// does.
 /// </para>

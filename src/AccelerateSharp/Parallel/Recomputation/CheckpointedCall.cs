@@ -127,10 +127,12 @@ internal sealed class CheckpointedCall : IDisposable
         if (_isSpent)
         {
             throw new InvalidOperationException(
-                "Activation checkpointing: backward ran a second time through a checkpointed call, which keeps its inputs for one backward only. Leave out retain_graph, or compute the forward again.");
+                "Activation checkpointing: backward ran a second time through a checkpointed call, whose inputs were freed the first time. Use retain_graph then, or compute the forward again.");
         }
 
-        _isSpent = true;
+        // Asked before another backward runs in here.
+        var keepsGraph = AutogradNode.KeepsGraph;
+        _isSpent = !keepsGraph;
         try
         {
             using var grad = enable_grad();
@@ -141,11 +143,15 @@ internal sealed class CheckpointedCall : IDisposable
             var wanted = Enumerable.Range(0, outputs.Count).Where(i => gradients[i] is not null && outputs[i].requires_grad).ToList();
             if (wanted.Count > 0) autograd.backward(wanted.ConvertAll(i => outputs[i]), wanted.ConvertAll(i => gradients[i]!));
             for (var i = 0; i < _inputs.Count; i++)
-                if (_inputs[i].RequiresGrad && _inputs[i].Value.grad is { } gradient) gradients.PassOn(i, gradient);
+            {
+                if (!_inputs[i].RequiresGrad || _inputs[i].Value.grad is not { } gradient) continue;
+                gradients.PassOn(i, gradient);
+                _inputs[i].Value.grad = null;
+            }
         }
         finally
         {
-            Dispose();
+            if (!keepsGraph) Dispose();
         }
     }
 
