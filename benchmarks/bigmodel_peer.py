@@ -106,10 +106,10 @@ def offload():
             synchronize()
             start = time.perf_counter()
             logits = model(tokens, use_cache=False).logits
-            sample = ",".join(f"{x:.3f}" for x in logits[0, -1, :: config.vocab_size // 20].float().tolist())
             synchronize()
             if i >= 2:
                 times.append((time.perf_counter() - start) * 1e3)
+            sample = ",".join(f"{x:.3f}" for x in logits[0, -1, :: config.vocab_size // 20].float().tolist())
     times.sort()
     print(f"RESULT offload python {args.to} {times[len(times) // 2]:.2f} {sample}")
 
