@@ -1,6 +1,5 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
-using System.Text.Json.Serialization.Metadata;
 
 namespace AccelerateSharp.Models.Configuration;
 
@@ -16,8 +15,4 @@ namespace AccelerateSharp.Models.Configuration;
 [JsonSerializable(typeof(LlamaConfig))]
 [JsonSerializable(typeof(LoraConfig))]
 [JsonSerializable(typeof(ViTConfig))]
-internal sealed partial class ConfigJson : JsonSerializerContext
-{
-    /// <summary>For reading: generated code sets an init-only property that the file leaves out to zero, and so loses its default.</summary>
-    public static JsonSerializerOptions Reading => field ??= new(Default.Options) { TypeInfoResolver = new DefaultJsonTypeInfoResolver() };
-}
+internal sealed partial class ConfigJson : JsonSerializerContext;

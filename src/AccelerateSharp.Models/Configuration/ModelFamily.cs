@@ -30,7 +30,7 @@ internal sealed record ModelFamily(
             if (document.RootElement.ValueKind != JsonValueKind.Object || !document.RootElement.TryGetProperty("model_type", out var type) || type.ValueKind != JsonValueKind.String)
                 throw new InvalidDataException($"{file}: 'model_type' is missing, so the model's family is not known.");
             var family = Of(type.GetString()!, file);
-            return (family, (PretrainedConfig)document.RootElement.Deserialize(family.Json.Type, ConfigJson.Reading)!);
+            return (family, (PretrainedConfig)document.RootElement.Deserialize(family.Json)!);
         }
         catch (JsonException exception)
         {
