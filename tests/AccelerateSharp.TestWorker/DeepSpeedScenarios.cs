@@ -33,6 +33,7 @@ internal static class DeepSpeedScenarios
                    "offload_optimizer": {"device": "{{{device}}}", "nvme_path": "{{{folder}}}"}, "offload_param": {"device": "{{{device}}}", "nvme_path": "{{{folder}}}", "max_in_cpu": 0} } }
                 """)!,
         });
+        Expect.Equal(DistributedType.DeepSpeed, accelerator.DistributedType, "how the processes share the work");
         Accelerator.SetSeed(11);
         // Only rank 0 makes weights.
         var model = accelerator.ZeroInit(static () => new ShardingModels.Stack(3));

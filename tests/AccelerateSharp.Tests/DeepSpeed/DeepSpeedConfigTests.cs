@@ -26,6 +26,17 @@ public sealed class DeepSpeedConfigTests
     }
 
     [Fact]
+    public void Flags_that_a_stage_has_no_use_for_are_said_and_do_nothing()
+    {
+        var plugin = Resolved.From(new DeepSpeedPlugin { ZeroStage = 2, Zero3InitFlag = true, OffloadOptimizerDevice = DeepSpeedOffloadDevice.Cpu, OffloadParamDevice = DeepSpeedOffloadDevice.Cpu });
+        Assert.Equal((false, DeepSpeedOffloadDevice.Cpu, DeepSpeedOffloadDevice.None), (plugin.Zero3InitFlag, plugin.OffloadOptimizerDevice, plugin.OffloadParamDevice));
+        Assert.Contains(plugin.Notices, notice => notice.Contains("zero3_init_flag has no effect at stage 2", StringComparison.Ordinal));
+        Assert.Contains(plugin.Notices, notice => notice.Contains("offload_param_device Cpu has no effect at stage 2", StringComparison.Ordinal));
+        var whole = Resolved.From(new DeepSpeedPlugin { ZeroStage = 0, OffloadOptimizerDevice = DeepSpeedOffloadDevice.Cpu });
+        Assert.Contains(whole.Notices, notice => notice.Contains("offload_optimizer_device Cpu has no effect at stage 0", StringComparison.Ordinal));
+    }
+
+    [Fact]
     public void The_environment_fills_what_the_program_leaves_open()
     {
         const string Variables = "ACCELERATE_DEEPSPEED_ZERO_STAGE=3 ACCELERATE_GRADIENT_ACCUMULATION_STEPS=4 ACCELERATE_GRADIENT_CLIPPING=0.5 "
