@@ -23,7 +23,7 @@ rows="| precision | held-out loss by epoch | against float32 |
 for run in ${PRECISIONS:-no bf16 fp16}; do
   IFS=: read -ra parts <<< "$run"
   log=$logs/${run//[^A-Za-z0-9_]/-}.log
-  env ACCELERATE_MIXED_PRECISION="${parts[0]}" "${parts[@]:1}" timeout -k 5 "${LIMIT:-300}" "$@" --plain > "$log" 2>&1
+  env ACCELERATE_MIXED_PRECISION="${parts[0]}" "${parts[@]:1}" timeout -k 5 "${LIMIT:-300}" "$@" > "$log" 2>&1
   losses=$(sed -n 's/.*held-out loss after epoch [0-9]*: \([0-9.]*\).*/\1/p' "$log" | tr '\n' ' ')
   last=$(awk '{ print $NF }' <<< "$losses")
   if [[ -z $last ]]; then
