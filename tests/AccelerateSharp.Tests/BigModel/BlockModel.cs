@@ -2,6 +2,8 @@ using TorchSharp.Modules;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;
 
+#pragma warning disable IDE1006 // A module's fields give its parameters their names.
+
 namespace AccelerateSharp.Tests.BigModel;
 
 /// <summary>A transformer of twelve blocks, with a table for its embedding and, tied to it or not, its head.</summary>

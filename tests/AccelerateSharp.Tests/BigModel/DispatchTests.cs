@@ -6,6 +6,8 @@ using TorchSharp.Modules;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;
 
+#pragma warning disable IDE1006 // A module's fields give its parameters their names.
+
 namespace AccelerateSharp.Tests.BigModel;
 
 /// <summary>Models whose weights are spread over the host's memory and the disk, and come to where they are needed.</summary>
