@@ -2,8 +2,8 @@
 // [columns, padded_rows], zeros behind the rows); either may be null. Columns are a multiple of 16.
 template <typename T, int FORMAT>
 __device__ __forceinline__ void quantize(
-    const typename T::stored* __restrict__ input, byte_t* __restrict__ plain, byte_t* __restrict__ turned, const float* given_scale,
-    float* amax, float* inverse, long long rows, long long columns, long long padded_rows, float margin, int current) {
+    const typename T::stored* input, byte_t* plain, byte_t* turned, const float* given_scale, float* amax, float* inverse,
+    long long rows, long long columns, long long padded_rows, float margin, int current) {
   // 32 words of four rows each for a column, and one more against bank conflicts.
   __shared__ word_t tile[64 * 33];
   int thread = threadIdx.x;
@@ -16,21 +16,18 @@ __device__ __forceinline__ void quantize(
   word_t largest = 0;
   word_t low[4] = {0, 0, 0, 0}, high[4] = {0, 0, 0, 0};
   if (column < columns) {
-    // All loads are under way before the first value is used.
-    float values[4][8];
-#pragma unroll
-    for (int i = 0; i < 4; i++)
-      if (row + i < rows) load8(input + (row + i) * columns + column, values[i], T());
 #pragma unroll
     for (int i = 0; i < 4; i++) {
       if (row + i >= rows) continue;
+      float values[8];
+      load8(input + (row + i) * columns + column, values, T());
 #pragma unroll
       for (int j = 0; j < 8; j++) {
-        word_t magnitude = __float_as_uint(values[i][j]) & 0x7fffffffu;
+        word_t magnitude = __float_as_uint(values[j]) & 0x7fffffffu;
         largest = magnitude > largest ? magnitude : largest;
       }
-      low[i] = pair<FORMAT>(values[i][0] * scale, values[i][1] * scale) | pair<FORMAT>(values[i][2] * scale, values[i][3] * scale) << 16;
-      high[i] = pair<FORMAT>(values[i][4] * scale, values[i][5] * scale) | pair<FORMAT>(values[i][6] * scale, values[i][7] * scale) << 16;
+      low[i] = pair<FORMAT>(values[0] * scale, values[1] * scale) | pair<FORMAT>(values[2] * scale, values[3] * scale) << 16;
+      high[i] = pair<FORMAT>(values[4] * scale, values[5] * scale) | pair<FORMAT>(values[6] * scale, values[7] * scale) << 16;
       if (plain) *(uint2*)(plain + (row + i) * columns + column) = make_uint2(low[i], high[i]);
     }
   }
