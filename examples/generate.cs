@@ -4,7 +4,7 @@
 
 // Continues a text with a model that may be larger than the GPU: a device map spreads its layers over GPUs, memory and disk.
 //
-//   dotnet run examples/generate.cs -- --model Llama-3.1-8B --prompt "The capital of France is" --memory 0=10GiB,cpu=24GiB --offload /tmp/offload
+//   dotnet run examples/generate.cs -- --model Llama-3.1-8B --prompt "The capital of France is" --memory 0=10GiB,cpu=24GiB --offload offload
 //
 // [--new 64] [--temperature 0.7] [--top-p 0.9] [--greedy] [--dtype float32|bfloat16|float16] [--seed 42]
 // Without --model it takes a small Llama with random weights, which it makes itself and which therefore writes nonsense.
